@@ -1,0 +1,179 @@
+"""What an operator is to minilite: the contract of ``Op``, and how operators are found.
+
+One class says everything that TFLite's name means: its options, its output shapes, its NumPy
+reference, its lowering to compiled kernels and how exact it has to be. A class is found because
+its module stands in this package; there is no list to edit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
+
+import numpy as np
+
+from minilite.errors import PrepareError
+from minilite.graph import Array, Node, Shape, Tensor
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two right implementations of an operator may lie apart: a word, not a number in a test.
+
+    ``exact``: equal bits. ``steps``: at most ``amount`` quantization steps. ``rounding``: floating
+    point, ``4 * eps * amount * prod(max|input|)`` over ``factors``, where ``amount`` is the length of
+    the reduction; the form in which XNNPACK derives the tolerances of its own tests.
+    """
+
+    kind: Literal["exact", "steps", "rounding"]
+    amount: int = 0
+    factors: tuple[int, ...] = ()
+
+    def bound(self, inputs: Sequence[Array | None]) -> float:
+        """The largest absolute difference allowed for these input values."""
+        if self.kind == "exact":
+            return 0.0
+        if self.kind == "steps":
+            return float(self.amount)
+        magnitude = 1.0
+        for position in self.factors:
+            values = inputs[position]
+            if values is not None and values.size:
+                magnitude *= float(np.max(np.abs(values)))
+        return 4.0 * float(np.finfo(np.float32).eps) * self.amount * magnitude
+
+
+EXACT = Tolerance("exact")
+
+
+def rounding(length: int, *factors: int) -> Tolerance:
+    """Floating point: a reduction over ``length`` products of the inputs at positions ``factors``."""
+    return Tolerance("rounding", length, factors)
+
+
+class Lowering(Protocol):
+    """What a plan offers an operator that lowers itself to kernels."""
+
+    def step(
+        self,
+        kernel: Any,
+        node: Node,
+        *,
+        extent: int,
+        grain: int,
+        scratch: int = 0,
+        **arguments: Any,
+    ) -> None:
+        """Append a call of ``kernel`` over ``range(extent)``, cut at multiples of ``grain``.
+
+        ``arguments`` are the kernel's own parameter names: graph tensors, constant arrays,
+        temporaries, integers or floats. ``scratch`` is the number of elements of the kernel's
+        per-thread scratch array, if it has one.
+        """
+
+    def constant(self, tensor: Tensor, pack: Callable[..., Array], *arguments: Any) -> Array:
+        """``pack(tensor.data, *arguments)``, computed once for a model and shared by its plans."""
+
+    def temporary(self, node: Node, dtype: Any, size: int) -> Any:
+        """A flat intermediate array that lives only between the steps of this node."""
+
+    def alias(self, output: Tensor, source: Tensor) -> None:
+        """Let ``output`` be the same memory as ``source``: no step, no copy."""
+
+
+class Op:
+    """One TFLite operator. Stateless: everything particular arrives with the ``Node``."""
+
+    name: ClassVar[str] = ""
+    """TFLite's name, set by ``operator``."""
+
+    options: ClassVar[type[Any] | None] = None
+    """A frozen dataclass named as the schema's options table, its fields named as the schema's
+    fields in order of no importance, with the schema's defaults; the loader fills it by name."""
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        """Check types, shapes and options, and give each output's shape (TFLite's Prepare).
+
+        None stands for a shape that is known only once the operator has run.
+
+        Raises
+        ------
+        PrepareError
+            The operator refuses what it is given; use ``refuse`` to word it.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        """The NumPy reference: outputs from inputs (TFLite's Eval).
+
+        Floating-point operators compute in the type of their inputs, so that the same text gives
+        float32 results and, fed with float64, the arbiter of truth.
+        """
+        raise NotImplementedError
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:  # noqa: ARG002
+        """Write this node as kernel steps; False: no kernel for this case, ``evaluate`` is called."""
+        return False
+
+    def multiply_adds(self, node: Node) -> int:  # noqa: ARG002
+        """Multiply-add operations of one run, for costs and profiles."""
+        return 0
+
+    def tolerance(self, node: Node) -> Tolerance:  # noqa: ARG002
+        """How exact this node has to be against TFLite's reference kernel."""
+        return EXACT
+
+
+_REGISTRY: dict[str, Op] = {}
+
+_OpClass = TypeVar("_OpClass", bound=type[Op])
+
+
+def operator(name: str) -> Callable[[_OpClass], _OpClass]:
+    """Class decorator: this class is what TFLite calls ``name``."""
+
+    def register(cls: _OpClass) -> _OpClass:
+        if name in _REGISTRY and type(_REGISTRY[name]).__qualname__ != cls.__qualname__:
+            raise ValueError(f"operator {name} is defined twice: {_REGISTRY[name]!r} and {cls!r}")
+        instance = cls()
+        type(instance).name = name
+        _REGISTRY[name] = instance
+        return cls
+
+    return register
+
+
+@cache
+def _discover() -> None:
+    package = importlib.import_module("minilite.ops")
+    for module in pkgutil.iter_modules(package.__path__, "minilite.ops."):
+        importlib.import_module(module.name)
+
+
+def find(name: str) -> Op | None:
+    """The operator of that TFLite name (or custom code), or None if minilite does not have it."""
+    _discover()
+    return _REGISTRY.get(name)
+
+
+def names() -> tuple[str, ...]:
+    """All operators minilite has, sorted."""
+    _discover()
+    return tuple(sorted(_REGISTRY))
+
+
+def refuse(node: Node, message: str, *, rule: str, tensor: Tensor | None = None) -> NoReturn:
+    """Raise the ``PrepareError`` that names the operator, the tensor and the broken rule."""
+    where = f"{node.operator}: "
+    subject = f"{tensor}: " if tensor is not None else ""
+    raise PrepareError(
+        f"{where}{subject}{message}",
+        op_index=node.operator.index,
+        op_name=node.operator.name,
+        tensor=None if tensor is None else tensor.index,
+        rule=rule,
+    )
