@@ -1,0 +1,94 @@
+"""What runs a subgraph: the contract that both backends keep, and the choice between them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Protocol
+
+from minilite.errors import BackendError
+from minilite.graph import Array, Graph, Subgraph
+
+BACKENDS = ("auto", "numba", "numpy")
+
+Progress = Callable[[int, int, str], None]
+"""``progress(done, total, name)``: told of each kernel while kernels are being compiled."""
+
+
+class Executor(Protocol):
+    """One subgraph with fixed shapes, its memory, and the means to run it.
+
+    Tensor and operator numbers are the file's. An executor is used by one thread at a time.
+    """
+
+    @property
+    def subgraph(self) -> Subgraph:
+        """The subgraph that is run, with its present shapes."""
+
+    @property
+    def backend(self) -> str:
+        """``"numba"`` or ``"numpy"``."""
+
+    def view(self, tensor: int) -> Array:
+        """A tensor's value as an array that shares the executor's memory.
+
+        Inputs may be written through it. Without ``keep_all`` only inputs, outputs, constants and
+        variables can be had.
+
+        Raises
+        ------
+        TensorValueError
+            The value is not kept; the message says how to keep it.
+        """
+
+    def run(self, first: int = 0, last: int | None = None) -> None:
+        """Run operators ``first`` up to but not including ``last``; all of them by default.
+
+        A part of the graph can be run only with ``keep_all``.
+        """
+
+    def close(self) -> None:
+        """Stop worker threads and release the memory. Closing twice is fine."""
+
+
+def numba_is_available() -> bool:
+    """Whether Numba can be imported, found out without importing it."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def create_executor(
+    graph: Graph,
+    *,
+    subgraph: int = 0,
+    backend: str = "auto",
+    threads: int | None = None,
+    keep_all: bool = False,
+    progress: Progress | None = None,
+) -> Executor:
+    """Make the executor for a prepared graph (see ``prepare.prepare``).
+
+    Parameters
+    ----------
+    backend:
+        ``"numba"``: compiled kernels under the scheduler; ``"numpy"``: each operator's reference;
+        ``"auto"``: Numba where it is installed.
+    threads:
+        Threads to compute with, by default one for each processor this process may use.
+    keep_all:
+        Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
+    """
+    if backend not in BACKENDS:
+        raise BackendError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}", rule="backend")
+    if backend == "numba" and not numba_is_available():
+        raise BackendError(
+            "the numba backend needs the package numba, which is not installed: "
+            "install it, or use backend='numpy' (slower, same results)",
+            rule="backend",
+        )
+    if backend == "numpy" or not numba_is_available():
+        from minilite.reference import ReferenceExecutor  # noqa: PLC0415
+
+        return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all)
+    from minilite.scheduler import PlanExecutor  # noqa: PLC0415 - imports Numba
+
+    return PlanExecutor(graph, subgraph=subgraph, threads=threads, keep_all=keep_all, progress=progress)
