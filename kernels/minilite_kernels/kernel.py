@@ -1,0 +1,366 @@
+"""From a Python function to a compiled kernel that a plan calls by address.
+
+A kernel is a leaf: flat arrays, integers and floats in, outputs written over ``range(start, stop)``
+of its extent::
+
+    @kernel
+    def add(a: Input, b: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
+        for i in range(start, stop):
+            ...
+
+The function's signature is the only declaration. A plan packs arguments *by name* into a row of
+64-bit slots, and the compiled entry unpacks the same row in the same order, so that the two cannot
+disagree. The types of the arrays choose the specialization; sizes never do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import inspect
+import platform
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import ccallback, config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.sigutils import normalize_signature
+from numba.extending import intrinsic
+
+from minilite_kernels import simd
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+Input = Annotated[Array, "input"]
+"""A flat array that the kernel reads."""
+Output = Annotated[Array, "output"]
+"""A flat array that the kernel writes, and does not read before."""
+Scratch = Annotated[Array, "scratch"]
+"""A flat array of the calling thread's own, with no particular content."""
+
+Role = Literal["input", "output", "scratch", "int", "float"]
+_SLOTS: dict[Role, int] = {"input": 2, "output": 2, "scratch": 2, "int": 1, "float": 1}
+
+ENTRY = types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64)
+"""Signature of every compiled entry: (row, address of the thread's scratch, start, stop)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel and where it stands in the row."""
+
+    name: str
+    role: Role
+    slot: int
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the row holds an address and a length."""
+        return _SLOTS[self.role] == 2
+
+
+@dataclass(frozen=True)
+class ScratchSpace:
+    """A scratch argument: ``size`` elements of ``dtype`` at ``offset`` bytes of a thread's scratch."""
+
+    dtype: np.dtype[Any]
+    size: int
+    offset: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes taken."""
+        return self.size * self.dtype.itemsize
+
+
+class Kernel:
+    """A leaf function, its parameter row and its compiled specializations."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.name = function.__name__
+        self.function = function
+        self.__doc__ = function.__doc__
+        self.parameters = _parameters(function)
+        self.slots = sum(_SLOTS[p.role] for p in self.parameters)
+        self._entries: dict[tuple[str, ...], Entry] = {}
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+    @property
+    def arrays(self) -> tuple[Parameter, ...]:
+        """The array parameters, in order."""
+        return tuple(p for p in self.parameters if p.is_array)
+
+    def entry(self, arguments: Mapping[str, Any]) -> Entry:
+        """The specialization for the types of these arguments; not compiled yet if it is new."""
+        dtypes = tuple(np.dtype(arguments[p.name].dtype).name for p in self.arrays)
+        if dtypes not in self._entries:
+            self._entries[dtypes] = Entry(self, dtypes)
+        return self._entries[dtypes]
+
+    def pack(self, arguments: Mapping[str, Any], row: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Write the arguments into ``row`` (int64, ``slots`` long). The arrays must outlive the row.
+
+        Raises
+        ------
+        TypeError
+            Names that are missing or unknown, arrays that are not flat and contiguous.
+        """
+        names = {p.name for p in self.parameters}
+        if names != set(arguments):
+            raise TypeError(
+                f"kernel {self.name}: missing {sorted(names - set(arguments))}, "
+                f"unknown {sorted(set(arguments) - names)}"
+            )
+        for p in self.parameters:
+            row[p.slot : p.slot + _SLOTS[p.role]] = _pack(self.name, p, arguments[p.name])
+
+    def __call__(self, start: int, stop: int, **arguments: Any) -> None:
+        """Run over ``range(start, stop)`` on arrays: what tests and experiments call.
+
+        Scratch arguments may be given as ``ScratchSpace`` or as arrays. Under
+        ``NUMBA_DISABLE_JIT`` this is the Python function itself; under ``NUMBA_BOUNDSCHECK`` it is
+        compiled in a way that reports a bad index to the caller.
+        """
+        for name, value in arguments.items():
+            if isinstance(value, ScratchSpace):
+                arguments[name] = np.zeros(value.size, value.dtype)
+        if config.DISABLE_JIT or config.BOUNDSCHECK:
+            scalars = {p.name: float(arguments[p.name]) for p in self.parameters if p.role == "float"}
+            self.leaf(*({**arguments, **scalars}[p.name] for p in self.parameters), start, stop)
+            return
+        row = np.zeros(self.slots, np.int64)
+        # A scratch array is passed by its own address, relative to a thread's scratch at 0.
+        self.pack(arguments, row)
+        self.entry(arguments).function(row.ctypes.data, 0, start, stop)
+
+    @cached_property
+    def leaf(self) -> Callable[..., None]:
+        """The function as Numba compiles it into the entries."""
+        return numba.njit(error_model="numpy", nogil=True)(self.function)  # type: ignore[no-any-return]
+
+
+def kernel(function: Callable[..., None]) -> Kernel:
+    """Make a leaf function a kernel. Its last two parameters are ``start`` and ``stop``."""
+    return Kernel(function)
+
+
+helper = numba.njit(error_model="numpy", nogil=True)
+"""Decorator for functions that kernels call: compiled into each of them, no interface of its own."""
+
+
+class Entry:
+    """One kernel for one choice of array types: a C function at an address.
+
+    ``compile`` loads it from the cache on disk or compiles it; everything else does so on demand.
+    """
+
+    def __init__(self, owner: Kernel, dtypes: tuple[str, ...]) -> None:
+        self.kernel, self.dtypes = owner, dtypes
+        self._compiled: Any = None
+
+    @property
+    def name(self) -> str:
+        """Kernel and types, as progress shows it."""
+        return f"{self.kernel.name}[{', '.join(self.dtypes)}]"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the address is known already in this process."""
+        return self._compiled is not None
+
+    def compile(self) -> None:
+        """Load or compile; harmless when done before."""
+        if self._compiled is None:
+            self._compiled = compile_cached(_entry_function(self), ENTRY)
+
+    @property
+    def address(self) -> int:
+        """Where the machine code stands."""
+        self.compile()
+        return int(self._compiled.address)
+
+    @cached_property
+    def function(self) -> Callable[[int, int, int, int], None]:
+        """The entry as a ctypes function; it runs without the interpreter lock."""
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        return prototype(self.address)
+
+
+def _parameters(function: Callable[..., None]) -> tuple[Parameter, ...]:
+    hints = get_type_hints(function, include_extras=True)
+    names = list(inspect.signature(function).parameters)
+    if names[-2:] != ["start", "stop"]:
+        raise TypeError(f"kernel {function.__name__}: the last parameters must be start and stop")
+    parameters, slot = [], 0
+    for name in names[:-2]:
+        hint = hints[name]
+        role: Role = {int: "int", float: "float"}.get(hint) or hint.__metadata__[0]
+        parameters.append(Parameter(name, role, slot))
+        slot += _SLOTS[role]
+    return tuple(parameters)
+
+
+def _pack(owner: str, parameter: Parameter, value: Any) -> tuple[int, ...]:
+    if parameter.role == "int":
+        return (int(value),)
+    if parameter.role == "float":
+        return struct.unpack("<q", struct.pack("<d", value))
+    if isinstance(value, ScratchSpace):
+        return value.offset, value.size
+    if value.ndim != 1 or not value.flags.c_contiguous:
+        raise TypeError(f"kernel {owner}: {parameter.name} must be a flat contiguous array")
+    return value.ctypes.data, value.size
+
+
+# --- the entry: unpacks a row and calls the leaf --------------------------------------------------
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(context: Any, address: Any, like: Any) -> Any:  # noqa: ARG001
+    """An address as a pointer to elements of the type of ``like``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like)(types.int64, like), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _as_float(context: Any, bits: Any) -> Any:  # noqa: ARG001
+    """The float64 with these 64 bits."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), emit
+
+
+def _entry_function(entry: Entry) -> Callable[..., None]:
+    """Python source of the entry, made from the kernel's parameters."""
+    arguments, dtypes = [], iter(entry.dtypes)
+    for p in entry.kernel.parameters:
+        if p.is_array:
+            base = "scratch + " if p.role == "scratch" else ""
+            like = f"like_{next(dtypes)}"
+            arguments.append(f"carray(pointer({base}row[{p.slot}], {like}), (row[{p.slot + 1}],))")
+        elif p.role == "float":
+            arguments.append(f"as_float(row[{p.slot}])")
+        else:
+            arguments.append(f"row[{p.slot}]")
+    name = "_".join((entry.kernel.name, *entry.dtypes))
+    source = f"def {name}(row, scratch, start, stop):\n    leaf({', '.join(arguments)}, start, stop)\n"
+    scope: dict[str, Any] = {
+        # What is loaded from the cache imports the module it was defined in.
+        "__name__": __name__,
+        "carray": carray,
+        "pointer": _pointer,
+        "as_float": _as_float,
+        "leaf": entry.kernel.leaf,
+        **{f"like_{d}": np.dtype(d).type(0) for d in entry.dtypes},
+    }
+    exec(compile(source, f"<entry of {entry.kernel.function.__module__}>", "exec"), scope)
+    return scope[name]  # type: ignore[no-any-return]
+
+
+# --- the cache on disk ----------------------------------------------------------------------------
+
+_cache_directory: Path | None = None
+
+
+def set_cache_directory(directory: Path | None) -> None:
+    """Keep machine code under this folder; None (the start) keeps nothing between processes."""
+    global _cache_directory  # noqa: PLW0603
+    _cache_directory = directory
+
+
+@cache
+def sources_digest() -> str:
+    """Digest of every source file of this package and of what else decides the machine code.
+
+    It is part of the cache's folder name: an edited helper, in whatever file, makes another folder.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    for part in (numba.__version__, np.__version__, platform.python_version(), str(simd.WIDTH)):
+        digest.update(part.encode())
+    return digest.hexdigest()[:16]
+
+
+class _Locator:
+    """Numba's question where a function is cached, answered with our folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / sources_digest()
+
+    def get_cache_path(self) -> str:
+        return str(self.directory)
+
+    def ensure_cache_path(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return sources_digest()
+
+    def get_disambiguator(self) -> str:
+        return "entry"
+
+    @classmethod
+    def from_function(cls, function: Any, path: str) -> _Locator | None:  # noqa: ARG003
+        return None if _cache_directory is None else cls(_cache_directory)
+
+
+class _CacheImplementation(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+    def check_cachable(self, data: Any) -> bool:  # noqa: ARG002
+        # Entries hold no pointers of this process: everything arrives in the row.
+        return True
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheImplementation
+
+
+_compiling = threading.Lock()
+
+
+def compile_cached(function: Callable[..., Any], signature: Any) -> Any:
+    """Compile to a C callback, or load it from the cache on disk.
+
+    A cache that cannot be read or written costs time and a warning, never the run.
+    """
+    def callback() -> Any:
+        return ccallback.CFunc(function, normalize_signature(signature), {}, {"error_model": "numpy"})
+
+    with _compiling:
+        compiled = callback()
+        if _cache_directory is not None:
+            try:
+                compiled._cache = _Cache(function)
+                compiled.compile()
+            except Exception as error:  # noqa: BLE001 - unpickling a damaged file may raise anything
+                warnings.warn(
+                    f"the kernel cache in {_cache_directory} is of no use ({type(error).__name__}: {error}); "
+                    "compiling without it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                compiled = callback()
+            else:
+                return compiled
+        compiled.compile()
+        return compiled

@@ -1,0 +1,106 @@
+"""Matrix products on register tiles: the heart of every convolution and fully connected layer.
+
+Weights are packed once into *panels*: ``PANEL`` output columns side by side, one row for each step of
+the reduction, zero-padded, so that the inner loop reads them in one stream. A last panel of at most
+``WIDTH`` columns is half as wide, so that narrow outputs waste less.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilite_kernels import simd
+from minilite_kernels.kernel import Array, Input, Output, helper, kernel
+
+ROWS, VECTORS, WIDTH = simd.TILE_ROWS, simd.TILE_VECTORS, simd.WIDTH
+PANEL = VECTORS * WIDTH
+
+
+def pad_columns(columns: int) -> int:
+    """Columns after padding to whole panels, the last one perhaps ``WIDTH`` wide."""
+    rest = columns % PANEL
+    return columns - rest + (0 if rest == 0 else WIDTH if rest <= WIDTH else PANEL)
+
+
+def pack_panels(weights: Array) -> npt.NDArray[Any]:
+    """``weights`` [columns, depth] -> flat panels, each [depth, panel width]."""
+    columns, depth = weights.shape
+    padded = np.zeros((pad_columns(columns), depth), weights.dtype)
+    padded[:columns] = weights
+    panels = [padded[n : n + PANEL].T.ravel() for n in range(0, len(padded), PANEL)]
+    return np.concatenate(panels) if panels else padded.ravel()
+
+
+def pack_columns(values: Array) -> npt.NDArray[Any]:
+    """One value a column (a bias), zero-padded as the panels are."""
+    padded = np.zeros(pad_columns(len(values)), values.dtype)
+    padded[: len(values)] = values
+    return padded
+
+
+@helper
+def multiply_panels(
+    x: Any,
+    x_offset: int,
+    rows: int,
+    depth: int,
+    weights: Any,
+    bias: Any,
+    out: Any,
+    out_offset: int,
+    columns: int,
+    low: float,
+    high: float,
+) -> None:
+    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``, summed in the order of k.
+
+    ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat.
+    """
+    floor, ceiling = np.float32(low), np.float32(high)
+    for column in range(0, columns, PANEL):
+        panel = column * depth
+        valid = columns - column
+        if valid > WIDTH:
+            for row in range(0, rows, ROWS):
+                last = min(ROWS, rows - row) - 1
+                start = x_offset + row * depth
+                tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
+                for k in range(depth):
+                    tile = simd.outer_multiply_add(tile, x, start + k, depth, last, weights, panel + k * PANEL)
+                tile = simd.clamp(tile, floor, ceiling)
+                simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
+        else:
+            for row in range(0, rows, ROWS):
+                last = min(ROWS, rows - row) - 1
+                start = x_offset + row * depth
+                half = simd.broadcast_row(bias, column, ROWS, 1)
+                for k in range(depth):
+                    half = simd.outer_multiply_add(half, x, start + k, depth, last, weights, panel + k * WIDTH)
+                half = simd.clamp(half, floor, ceiling)
+                simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
+
+
+@kernel
+def matmul_float(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    depth: int,
+    columns: int,
+    low: float,
+    high: float,
+    start: int,
+    stop: int,
+) -> None:
+    """Rows ``start..stop`` of ``clamp(x @ weights.T + bias)``: a 1x1 convolution of stride 1.
+
+    ``x`` float32 [rows, depth]; ``weights`` from ``pack_panels``; ``bias`` from ``pack_columns``;
+    ``out`` float32 [rows, columns].
+    """
+    multiply_panels(
+        x, start * depth, stop - start, depth, weights, bias, out, start * columns, columns, low, high
+    )

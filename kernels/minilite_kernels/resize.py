@@ -1,0 +1,104 @@
+"""Bilinear resize from tables of rows and columns that a plan computes once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minilite_kernels.kernel import Input, Output, kernel
+
+
+@kernel
+def resize_bilinear(
+    x: Input,
+    row_lower: Input,
+    row_upper: Input,
+    row_weight: Input,
+    column_lower: Input,
+    column_upper: Input,
+    column_weight: Input,
+    out: Output,
+    in_h: int,
+    in_w: int,
+    channels: int,
+    rounding: float,
+    start: int,
+    stop: int,
+) -> None:
+    """RESIZE_BILINEAR in float32 arithmetic, output rows ``start..stop`` of [batch, out_h].
+
+    ``x`` NHWC; for each output row (column) its lower and upper source row (column), int32, and the
+    float32 distance from the lower one. ``rounding`` is added before the conversion to the output's
+    type: 0 for float, 0.5 for integers, which are then truncated. The order of the operations is
+    that of TFLite's ``reference/resize_bilinear.h``, which uint8 results depend on.
+    """
+    out_h, out_w = len(row_lower), len(column_lower)
+    one = np.float32(1)
+    for row in range(start, stop):
+        y = row % out_h
+        image = row // out_h * in_h
+        dy = row_weight[y]
+        top, bottom = (image + row_lower[y]) * in_w, (image + row_upper[y]) * in_w
+        for column in range(out_w):
+            dx = column_weight[column]
+            top_left = (top + column_lower[column]) * channels
+            top_right = (top + column_upper[column]) * channels
+            bottom_left = (bottom + column_lower[column]) * channels
+            bottom_right = (bottom + column_upper[column]) * channels
+            target = (row * out_w + column) * channels
+            for c in range(channels):
+                value = (
+                    np.float32(x[top_left + c]) * (one - dy) * (one - dx)
+                    + np.float32(x[bottom_left + c]) * dy * (one - dx)
+                    + np.float32(x[top_right + c]) * (one - dy) * dx
+                    + np.float32(x[bottom_right + c]) * dy * dx
+                )
+                out[target + c] = out.dtype.type(value + np.float32(rounding))
+
+
+@kernel
+def resize_bilinear_integer(
+    x: Input,
+    row_lower: Input,
+    row_upper: Input,
+    row_weight: Input,
+    column_lower: Input,
+    column_upper: Input,
+    column_weight: Input,
+    out: Output,
+    in_h: int,
+    in_w: int,
+    channels: int,
+    start: int,
+    stop: int,
+) -> None:
+    """RESIZE_BILINEAR of int8 and int16 in 10-bit fixed point, output rows ``start..stop`` of [batch, out_h].
+
+    As ``resize_bilinear``, with int32 weights in 1/1024; the result is rounded half away from zero
+    (``ResizeBilinearInteger`` in TFLite's ``reference/resize_bilinear.h``).
+    """
+    out_h, out_w = len(row_lower), len(column_lower)
+    for row in range(start, stop):
+        y = row % out_h
+        image = row // out_h * in_h
+        dy = np.int64(row_weight[y])
+        top, bottom = (image + row_lower[y]) * in_w, (image + row_upper[y]) * in_w
+        for column in range(out_w):
+            dx = np.int64(column_weight[column])
+            top_left = (top + column_lower[column]) * channels
+            top_right = (top + column_upper[column]) * channels
+            bottom_left = (bottom + column_lower[column]) * channels
+            bottom_right = (bottom + column_upper[column]) * channels
+            target = (row * out_w + column) * channels
+            for c in range(channels):
+                total = (
+                    np.int64(x[top_left + c]) * (1024 - dy) * (1024 - dx)
+                    + np.int64(x[bottom_left + c]) * dy * (1024 - dx)
+                    + np.int64(x[top_right + c]) * (1024 - dy) * dx
+                    + np.int64(x[bottom_right + c]) * dy * dx
+                )
+                half = 1 << 19
+                if total >= 0:
+                    value = (total + half) >> 20
+                else:
+                    value = -((half - total) >> 20)
+                out[target + c] = out.dtype.type(value)
