@@ -1,0 +1,459 @@
+"""A .tflite file -> ``Graph``: constants are views of the file, every fault is a ``ModelFormatError``.
+
+Follows TFLite's ``core/interpreter_builder.cc`` in what it accepts, and says what is wrong where
+TFLite only says that something is.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import os
+import stat
+import typing
+import warnings
+from collections.abc import Callable
+from dataclasses import fields as dataclass_fields
+from functools import cache
+from math import prod
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import tflite
+
+from minilite import ops, schema
+from minilite.errors import ModelFormatError, ModelNotFoundError, UnsupportedOpError
+from minilite.graph import (
+    Array,
+    Graph,
+    Node,
+    Operator,
+    Quantization,
+    Shape,
+    Signature,
+    Subgraph,
+    Tensor,
+    TensorType,
+)
+from minilite.schema import Content, Record, SchemaOptions
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""Where a model is: a path, its bytes, or an open binary file."""
+
+_CUSTOM = tflite.BuiltinOperator.CUSTOM
+_EXTERNAL_BUFFER = 10
+"""Number of ``Tensor.external_buffer`` in the schema, which the package ``tflite`` does not know yet."""
+
+_E = TypeVar("_E", bound=enum.IntEnum)
+
+
+def load_graph(source: Source) -> Graph:
+    """Read and verify a model.
+
+    Parameters
+    ----------
+    source:
+        A path, the file's bytes, or a file opened in binary mode. A path is mapped into memory and
+        stays mapped while any constant of the graph is alive.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such file, or it may not be read.
+    ModelFormatError
+        It is not a TFLite model, or one that cannot be trusted; the message says what to do.
+    """
+    content = _read(source)
+    _check_header(content)
+    model = schema.root(content)
+    version = model.number("Version")
+    if version != schema.VERSION:
+        raise ModelFormatError(
+            f"Model provided is schema version {version} not equal to supported version {schema.VERSION}.\n"
+            f"{content.name}: convert the model again with a current converter",
+            rule="schema-version",
+        )
+    return _Loader(content, model).graph()
+
+
+def unsupported(graph: Graph) -> list[str]:
+    """One line for each operator minilite does not have: number, name, input and output tensors."""
+    lines = []
+    for subgraph in graph.subgraphs:
+        where = f"subgraph {subgraph.index} " if len(graph.subgraphs) > 1 else ""
+        for node in subgraph.nodes():
+            if ops.find(node.operator.name) is None:
+                lines.append(f"{where}{node.operator}: {_signature(node)}")
+    return lines
+
+
+def check_supported(graph: Graph) -> None:
+    """Raise the ``UnsupportedOpError`` that names every operator minilite does not have, if any."""
+    lines = unsupported(graph)
+    if lines:
+        listing = "\n  ".join(lines)
+        raise UnsupportedOpError(
+            f"the model has {len(lines)} operator(s) that minilite does not have:\n  {listing}\n"
+            f"minilite has: {', '.join(ops.names())}",
+            lines,
+            rule="unsupported-operator",
+        )
+
+
+def _signature(node: Node) -> str:
+    def describe(tensor: Tensor | None) -> str:
+        if tensor is None:
+            return "none"
+        return f"{tensor.type.name} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
+
+    return f"({', '.join(map(describe, node.inputs))}) -> ({', '.join(map(describe, node.outputs))})"
+
+
+def _read(source: Source) -> Content:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        # Whoever gave us writable memory may change it later; the graph must not change with it.
+        return Content(memoryview(bytes(source)), "model content")
+    if hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise TypeError(
+                f"a model file must be opened in binary mode, as open(path, 'rb'): read {type(data)}"
+            )
+        return Content(memoryview(data), str(getattr(source, "name", "model content")))
+    path = os.fspath(source)
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelFormatError(f"{path}: not a regular file: give a .tflite file", rule="not-a-file")
+            if status.st_size == 0:
+                return Content(memoryview(b""), path)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return Content(memoryview(mapped), path)
+    except IsADirectoryError as error:
+        raise ModelFormatError(
+            f"{path}: is a directory: give a .tflite file in it", rule="not-a-file"
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelFormatError):
+            raise
+        raise ModelNotFoundError(f"Could not open '{path}'.\n{error}", rule="not-found") from error
+
+
+_FOREIGN = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file it points to: run `git lfs pull`"),
+    (b"PK\x03\x04", "is a zip archive: unpack it and give the .tflite file inside"),
+    (b"\x1f\x8b", "is gzip-compressed: unpack it first"),
+    (b"\x89HDF", "is an HDF5 file (a Keras model): convert it to TFLite first"),
+    (b"<", "is an HTML or XML page, perhaps what a server answered instead of the model: fetch it again"),
+)
+
+
+def _check_header(content: Content) -> None:
+    head = bytes(content.data[:256])
+    if len(head) >= schema.HEADER_SIZE and head[4:8] == schema.IDENTIFIER:
+        return
+    advice = next((text for magic, text in _FOREIGN if head.lstrip().startswith(magic)), None)
+    if not head:
+        advice = "is empty: fetch the file again"
+    elif advice is None and head.isascii() and head.decode("ascii").isprintable():
+        advice = "is a text file: give a .tflite file"
+    elif advice is None and len(head) < schema.HEADER_SIZE:
+        advice = f"ends after {len(head)} bytes, within the header: fetch the file again"
+    elif advice is None:
+        advice = "is not a TFLite model: give a .tflite file"
+    identifier = head[4:8].decode("ascii", "backslashreplace")
+    raise ModelFormatError(
+        f"Model provided has model identifier '{identifier}', should be '{schema.IDENTIFIER.decode()}'\n"
+        f"{content.name}: {advice}",
+        rule="identifier",
+        offset=4,
+    )
+
+
+class _Loader:
+    """Builds the records of one file, holding what its tables refer to by number."""
+
+    def __init__(self, content: Content, model: Record) -> None:
+        self.content = content
+        self.model = model
+        self.buffers = model.records("Buffers")
+        self.codes = [self._code(i, record) for i, record in enumerate(model.records("OperatorCodes"))]
+        self.constants: dict[tuple[int, TensorType], Array | None] = {}
+
+    def graph(self) -> Graph:
+        return Graph(
+            subgraphs=tuple(self._subgraph(i, s) for i, s in enumerate(self.model.records("Subgraphs"))),
+            signatures=tuple(self._signature(s) for s in self.model.records("SignatureDefs")),
+            metadata={
+                m.text("Name"): self._bytes(m.number("Buffer"), "metadata").tobytes()
+                for m in self.model.records("Metadata")
+            },
+            description=self.model.text("Description"),
+            version=self.model.number("Version"),
+        )
+
+    def _code(self, index: int, record: Record) -> tuple[str, int, bool]:
+        code = max(record.number("DeprecatedBuiltinCode"), record.number("BuiltinCode"))
+        version = record.number("Version")
+        builtins = schema.names(tflite.BuiltinOperator)
+        if code != _CUSTOM:
+            return builtins.get(code, f"BUILTIN_{code}"), version, False
+        name = record.text("CustomCode")
+        if not name or name in builtins.values():
+            raise self.content.error(
+                f"operator code {index}: the custom operator is called {name!r}: "
+                "it needs a name, and one that no builtin operator has",
+                rule="custom-code",
+            )
+        return name, version, True
+
+    def _subgraph(self, index: int, record: Record) -> Subgraph:
+        tensors = tuple(self._tensor(i, t) for i, t in enumerate(record.records("Tensors")))
+        return Subgraph(
+            index=index,
+            name=record.text("Name"),
+            tensors=tensors,
+            operators=tuple(self._operator(i, o) for i, o in enumerate(record.records("Operators"))),
+            inputs=record.numbers("Inputs"),
+            outputs=record.numbers("Outputs"),
+        )
+
+    def _signature(self, record: Record) -> Signature:
+        def arguments(field: str) -> dict[str, int]:
+            return {m.text("Name"): m.number("TensorIndex") for m in record.records(field)}
+
+        return Signature(
+            key=record.text("SignatureKey"),
+            subgraph=record.number("SubgraphIndex"),
+            inputs=arguments("Inputs"),
+            outputs=arguments("Outputs"),
+        )
+
+    def _tensor(self, index: int, record: Record) -> Tensor:
+        where = f"tensor {index} {record.text('Name')!r}"
+        if record.has_field(_EXTERNAL_BUFFER):
+            raise self.content.error(
+                f"{where} has its data in another file (external_buffer), which minilite cannot read: "
+                "convert the model with its weights inside",
+                rule="external-buffer",
+                tensor=index,
+            )
+        kind = self._enum(TensorType, record.number("Type"), where)
+        shape = record.numbers("Shape")
+        sparsity = record.record("Sparsity")
+        buffer = record.number("Buffer")
+        data = self._constant(buffer, kind, where)
+        if data is not None and sparsity is None:
+            data = _shaped(data, shape, where)
+        return Tensor(
+            index=index,
+            name=record.text("Name"),
+            type=kind,
+            shape=shape,
+            shape_signature=record.numbers("ShapeSignature") or shape,
+            quantization=_quantization(record.record("Quantization")),
+            data=data,
+            buffer=buffer,
+            is_variable=record.number("IsVariable"),
+            sparsity=None if sparsity is None else _sparsity(sparsity),
+        )
+
+    def _bytes(self, buffer: int, where: str) -> Array:
+        if not 0 <= buffer < len(self.buffers):
+            raise self.content.error(
+                f"{where}: buffer {buffer} does not exist, the file has {len(self.buffers)}",
+                rule="buffer-index",
+            )
+        record = self.buffers[buffer]
+        offset = record.number("Offset")
+        return self._outside(offset, record.number("Size"), where) if offset > 1 else record.view("Data")
+
+    def _outside(self, offset: int, size: int, where: str) -> Array:
+        """Bytes that stand behind the flatbuffer, as in models past 2 GiB."""
+        if offset < schema.HEADER_SIZE:
+            raise self.content.error(
+                f"{where}: data at offset {offset} lies within the header", rule="offset", offset=offset
+            )
+        return self.content.view(offset, size, np.uint8)
+
+    def _constant(self, buffer: int, kind: TensorType, where: str) -> Array | None:
+        """A buffer's elements in a row, or None if it is empty."""
+        key = (buffer, kind)
+        if key not in self.constants:
+            raw = self._bytes(buffer, where)
+            if raw.size and kind.bits == 0 and kind is not TensorType.STRING:
+                raise self.content.error(
+                    f"{where}: a constant cannot be of type {kind.name}", rule="constant-type"
+                )
+            self.constants[key] = self._elements(raw, kind, where) if buffer and raw.size else None
+        return self.constants[key]
+
+    def _elements(self, raw: Array, kind: TensorType, where: str) -> Array:
+        if kind is TensorType.STRING:
+            return self._strings(raw, where)
+        if kind is TensorType.INT4:
+            return _unpack_int4(raw)
+        whole = raw.size // kind.dtype.itemsize * kind.dtype.itemsize
+        elements = raw[:whole].view(kind.dtype)
+        if not elements.flags.aligned:
+            elements = elements.copy()
+            elements.flags.writeable = False
+        return elements
+
+    def _strings(self, raw: Array, where: str) -> Array:
+        """Strings as TFLite packs them (string_util.h): count, offsets of each and of the end, characters."""
+        header = raw[: raw.size // 4 * 4].view("<i4")
+        count = int(header[0]) if header.size else -1
+        offsets = header[1 : count + 2].tolist()
+        if (
+            not 0 <= count <= header.size - 2
+            or offsets != sorted(offsets)
+            or not (4 * (count + 2) <= offsets[0] and offsets[-1] <= raw.size)
+        ):
+            raise self.content.error(f"{where}: its strings lie outside its buffer", rule="string-offsets")
+        strings = np.empty(count, object)
+        strings[:] = [raw[a:b].tobytes() for a, b in zip(offsets, offsets[1:], strict=False)]
+        strings.flags.writeable = False
+        return strings
+
+    def _operator(self, index: int, record: Record) -> Operator:
+        code = record.number("OpcodeIndex")
+        if not 0 <= code < len(self.codes):
+            raise self.content.error(
+                f"op {index}: operator code {code} does not exist, the file has {len(self.codes)}",
+                rule="operator-code",
+                op_index=index,
+            )
+        name, version, is_custom = self.codes[code]
+        where = f"op {index} {name}"
+        custom = record.view("CustomOptions")
+        if record.number("LargeCustomOptionsOffset") > 1:
+            custom = self._outside(
+                record.number("LargeCustomOptionsOffset"), record.number("LargeCustomOptionsSize"), where
+            )
+        return Operator(
+            index=index,
+            name=name,
+            inputs=record.numbers("Inputs"),
+            outputs=record.numbers("Outputs"),
+            options=None if is_custom else self._options(name, record, where),
+            version=version,
+            is_custom=is_custom,
+            custom_options=custom.tobytes(),
+            intermediates=record.numbers("Intermediates"),
+        )
+
+    def _options(self, name: str, record: Record, where: str) -> Any:
+        table, values = record.union("BuiltinOptions", tflite.BuiltinOptions)
+        if values is None:
+            table, values = record.union("BuiltinOptions2", tflite.BuiltinOptions2)
+        op = ops.find(name)
+        if op is None:
+            return None if values is None else _schema_options(table, values)
+        if op.options is None:
+            return None
+        if values is None:
+            return op.options()
+        if table != op.options.__name__:
+            raise self.content.error(
+                f"{where}: its options are {table}, not {op.options.__name__}", rule="options-table"
+            )
+        return op.options(
+            **{f: read(self, values, f"{where}: {f}") for f, read in _option_readers(op.options).items()}
+        )
+
+    def _enum(self, kind: type[_E], number: int, where: str) -> _E:
+        try:
+            return kind(number)
+        except ValueError:
+            known = ", ".join(f"{member.value} {member.name}" for member in kind)
+            raise self.content.error(
+                f"{where}: {number} is not a {kind.__name__}; known are {known}", rule="enum"
+            ) from None
+
+
+_OptionReader = Callable[[_Loader, Record, str], Any]
+
+
+@cache
+def _option_readers(options: type[Any]) -> dict[str, _OptionReader]:
+    """How to read each field of an options record from its schema table."""
+    types = typing.get_type_hints(options)
+    return {
+        f.name: _option_reader(schema.camel_case(f.name), types[f.name]) for f in dataclass_fields(options)
+    }
+
+
+def _option_reader(accessor: str, kind: Any) -> _OptionReader:
+    if typing.get_origin(kind) is tuple:
+        return lambda _loader, record, _where: record.numbers(accessor)
+    if kind is str:
+        return lambda _loader, record, _where: record.text(accessor)
+    if issubclass(kind, enum.IntEnum):
+        return lambda loader, record, where: loader._enum(kind, record.number(accessor), where)
+    return lambda _loader, record, _where: kind(record.number(accessor))
+
+
+def _schema_options(table: str, record: Record) -> SchemaOptions:
+    values = {}
+    for field, accessor in schema.fields(table).items():
+        if schema.is_vector(table, accessor):
+            values[field] = record.numbers(accessor)
+        else:
+            value = record.number(accessor)
+            values[field] = record.text(accessor) if isinstance(value, (bytes, type(None))) else value
+    return SchemaOptions(table, values)
+
+
+def _quantization(record: Record | None) -> Quantization | None:
+    if record is None:
+        return None
+    scales = record.array("Scale", np.float32)
+    if not scales.size:
+        return None
+    zero_points = record.array("ZeroPoint", np.int64)
+    if zero_points.size <= 1:
+        zero_points = np.full(scales.size, zero_points[0] if zero_points.size else 0, np.int64)
+        zero_points.flags.writeable = False
+    return Quantization(scales, zero_points, record.number("QuantizedDimension"))
+
+
+def _sparsity(record: Record) -> dict[str, Any]:
+    """The schema's ``SparsityParameters``, field by field."""
+
+    def indices(dimension: Record, field: str) -> Array:
+        _, vector = dimension.union(field, tflite.SparseIndexVector)
+        return np.empty(0, np.int32) if vector is None else vector.array("Values")
+
+    return {
+        "traversal_order": record.array("TraversalOrder"),
+        "block_map": record.array("BlockMap"),
+        "dim_metadata": tuple(
+            {
+                "format": dimension.number("Format"),
+                "dense_size": dimension.number("DenseSize"),
+                "array_segments": indices(dimension, "ArraySegments"),
+                "array_indices": indices(dimension, "ArrayIndices"),
+            }
+            for dimension in record.records("DimMetadata")
+        ),
+    }
+
+
+def _shaped(data: Array, shape: Shape, where: str) -> Array:
+    """The elements in their shape; left in a row where they are too few, which ``verify`` reports."""
+    size = prod(shape)
+    if not 0 < size <= data.size or min(shape, default=1) < 0:
+        return data
+    if size < data.size - (data.dtype == np.int8 and data.size == size + 1):
+        warnings.warn(f"{where}: its buffer holds {data.size} elements, its shape {size}", stacklevel=2)
+    return data[:size].reshape(shape)
+
+
+def _unpack_int4(raw: Array) -> Array:
+    """Two's complement nibbles, low one first, each as an int8."""
+    pairs = raw.view(np.int8)
+    elements = np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1).reshape(-1)
+    elements.flags.writeable = False
+    return elements

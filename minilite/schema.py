@@ -1,0 +1,266 @@
+"""TFLite's schema over a file's bytes: every offset checked, every read counted.
+
+The generated classes of the ``tflite`` package trust the file. Here they are given a table that
+checks each position before it is read, so that any bytes end in a value or a ``ModelFormatError``.
+Only this module, ``loader`` and ``writer`` know flatbuffers.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+from minilite.errors import ModelFormatError
+from minilite.graph import Array
+
+IDENTIFIER = b"TFL3"
+VERSION = 3
+HEADER_SIZE = 8
+
+# What a file written by any converter needs is about its own size, since nothing in it is shared but
+# strings and vtables. A file that makes us read more points many offsets at the same bytes.
+_READS_PER_BYTE = 4
+
+_OFFSET = struct.Struct("<I")
+_SIGNED_OFFSET = struct.Struct("<i")
+_VTABLE_ENTRY = struct.Struct("<H")
+
+
+class Content:
+    """The bytes of a model file, read-only, and how much of them may still be unpacked."""
+
+    __slots__ = ("_unread", "data", "name", "size")
+
+    def __init__(self, data: memoryview, name: str) -> None:
+        self.data = data
+        self.name = name
+        self.size = len(data)
+        self._unread = _READS_PER_BYTE * self.size
+
+    def error(
+        self, message: str, *, rule: str, offset: int | None = None, **context: Any
+    ) -> ModelFormatError:
+        """The error to raise for a fault of this file."""
+        return ModelFormatError(f"{self.name}: {message}", rule=rule, offset=offset, **context)
+
+    def require(self, start: int, size: int) -> None:
+        """Check that ``size`` bytes from ``start`` are in the file."""
+        if start < 0 or start + size > self.size:
+            missing = start + size - self.size
+            raise self.error(
+                f"refers to {size} bytes at offset {start}, outside its {self.size} bytes: "
+                + (
+                    f"it is damaged, or truncated by at least {missing} bytes; "
+                    if missing > 0
+                    else "damaged; "
+                )
+                + "fetch the file again",
+                rule="offset",
+                offset=start,
+            )
+
+    def charge(self, size: int) -> None:
+        """Count bytes that are about to be unpacked into Python objects."""
+        self._unread -= size
+        if self._unread < 0:
+            raise self.error(
+                f"unpacks to more than {_READS_PER_BYTE} times its {self.size} bytes: "
+                "its tables share their contents in a way no converter writes",
+                rule="expansion",
+            )
+
+    def unpack(self, form: struct.Struct, start: int) -> Any:
+        """One number."""
+        if start < 0 or start + form.size > self.size:
+            self.require(start, form.size)
+        return form.unpack_from(self.data, start)[0]
+
+    def view(self, start: int, count: int, dtype: Any) -> Array:
+        """A vector as a read-only view of the file."""
+        dtype = np.dtype(dtype)
+        self.require(start, count * dtype.itemsize)
+        if count == 0:
+            return np.empty(0, dtype)
+        return np.frombuffer(self.data, dtype, count, start)
+
+
+class _CheckedTable(Table):  # type: ignore[misc] - flatbuffers has no types
+    """What the generated classes read through, with the checks they leave out.
+
+    Overrides all of ``Table`` that they call (flatbuffers' ``table.py``).
+    """
+
+    __slots__ = ("_content", "_vtable", "_vtable_size")
+
+    def __init__(self, content: Content, position: int) -> None:
+        super().__init__(content.data, position)
+        self._content = content
+        self._vtable = position - content.unpack(_SIGNED_OFFSET, position)
+        self._vtable_size = content.unpack(_VTABLE_ENTRY, self._vtable)
+
+    def Offset(self, slot: int) -> int:
+        if slot >= self._vtable_size:
+            return 0
+        return int(self._content.unpack(_VTABLE_ENTRY, self._vtable + slot))
+
+    def Get(self, flags: Any, position: int) -> Any:
+        return flags.py_type(self._content.unpack(flags.packer_type, position))
+
+    def Indirect(self, position: int) -> int:
+        return position + int(self._content.unpack(_OFFSET, position))
+
+    def String(self, position: int) -> bytes:
+        start = self.Indirect(position)
+        size = self._content.unpack(_OFFSET, start)
+        self._content.charge(size)
+        return self._content.view(start + 4, size, np.uint8).tobytes()
+
+    def Vector(self, field: int) -> int:
+        return self.Indirect(self.Pos + field) + 4
+
+    def VectorLen(self, field: int) -> int:
+        return int(self._content.unpack(_OFFSET, self.Indirect(self.Pos + field)))
+
+    def GetVectorAsNumpy(self, flags: Any, field: int) -> Array:
+        dtype = number_types.to_numpy_type(flags)
+        return self._content.view(self.Vector(field), self.VectorLen(field), dtype)
+
+    def Union(self, table: Table, field: int) -> None:
+        table.Pos = self.Indirect(self.Pos + field)
+
+
+class Record:
+    """One table of the file; ``field`` is the schema's field name in CamelCase, as generated."""
+
+    __slots__ = ("_content", "_object")
+
+    def __init__(self, content: Content, kind: type[Any], position: int) -> None:
+        self._content = content
+        self._object = kind()
+        self._object._tab = _CheckedTable(content, position)
+
+    def number(self, field: str) -> Any:
+        """A scalar: the file's, or the schema's default."""
+        return getattr(self._object, field)()
+
+    def text(self, field: str) -> str:
+        """A string, empty if absent; bytes that are not UTF-8 stay readable as escapes."""
+        return (getattr(self._object, field)() or b"").decode("utf-8", "backslashreplace")
+
+    def view(self, field: str) -> Array:
+        """A vector of numbers as a view of the file, empty if absent."""
+        if getattr(self._object, f"{field}IsNone")():
+            return np.empty(0, np.uint8)
+        return getattr(self._object, f"{field}AsNumpy")()  # type: ignore[no-any-return]
+
+    def numbers(self, field: str) -> tuple[Any, ...]:
+        """A vector of numbers as Python numbers, empty if absent."""
+        view = self.view(field)
+        self._content.charge(view.nbytes)
+        return tuple(view.tolist())
+
+    def array(self, field: str, dtype: npt.DTypeLike = None) -> Array:
+        """A short vector of numbers as an aligned read-only copy, empty if absent."""
+        view = self.view(field)
+        self._content.charge(view.nbytes)
+        copy = view.astype(dtype or view.dtype)
+        copy.flags.writeable = False
+        return copy
+
+    def record(self, field: str) -> Record | None:
+        """A table, or None if absent."""
+        return self._wrap(getattr(self._object, field)())
+
+    def records(self, field: str) -> list[Record]:
+        """A vector of tables, empty if absent."""
+        accessor = getattr(self._object, field)
+        count = getattr(self._object, f"{field}Length")()
+        self._content.charge(count * _OFFSET.size)
+        self._content.require(0, count * _OFFSET.size)
+        return [self._wrap(accessor(i)) for i in range(count)]  # type: ignore[misc]
+
+    def union(self, field: str, kinds: type[Any]) -> tuple[str, Record | None]:
+        """A table of one of several types: the type's name and the table.
+
+        ``kinds`` is the generated class that numbers the types. ``"NONE"`` stands for an absent table.
+        """
+        number = self.number(f"{field}Type")
+        name = names(kinds).get(number)
+        if name is None:
+            raise self._content.error(
+                f"type {number} of the union {kinds.__name__} is not in schema version {VERSION}: "
+                "the file is damaged, or newer than the installed package tflite",
+                rule="union-type",
+            )
+        table = getattr(self._object, field)()
+        if name == "NONE" or table is None:
+            return "NONE", None
+        return name, Record(self._content, getattr(tflite, name), table.Pos)
+
+    def has_field(self, slot: int) -> bool:
+        """Whether the table holds a field by the schema's field number, for fields newer than ``tflite``."""
+        return self._object._tab.Offset(4 + 2 * slot) != 0  # type: ignore[no-any-return]
+
+    def _wrap(self, generated: Any) -> Record | None:
+        if generated is None:
+            return None
+        return Record(self._content, type(generated), generated._tab.Pos)
+
+
+def root(content: Content) -> Record:
+    """The file's ``Model`` table."""
+    return Record(content, tflite.Model, content.unpack(_OFFSET, 0))
+
+
+@cache
+def names(enumeration: type[Any]) -> dict[int, str]:
+    """Number -> name of one of the schema's enumerations."""
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+@cache
+def camel_case(field: str) -> str:
+    """``stride_w`` -> ``StrideW``, as the generated accessors are called."""
+    return "".join(part[:1].upper() + part[1:] for part in field.split("_"))
+
+
+@cache
+def fields(table: str) -> dict[str, str]:
+    """The fields of a schema table: name in snake_case -> name of the generated accessor."""
+    accessors = vars(getattr(tflite, table))
+    return {
+        _snake_case(name): name
+        for name, accessor in accessors.items()
+        if callable(accessor)
+        and name[0].isupper()
+        and name != "Init"
+        and not name.endswith(("AsNumpy", "Length", "IsNone"))
+    }
+
+
+def is_vector(table: str, accessor: str) -> bool:
+    """Whether that field of a schema table is a vector of numbers."""
+    return hasattr(getattr(tflite, table), f"{accessor}AsNumpy")
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class SchemaOptions(dict[str, Any]):
+    """The options of an operator minilite does not have: fields by name, and their table's name."""
+
+    def __init__(self, table: str, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.table = table
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SchemaOptions, (self.table, dict(self)))
