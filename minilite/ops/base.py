@@ -65,21 +65,22 @@ class Lowering(Protocol):
         *,
         extent: int,
         grain: int,
-        scratch: int = 0,
         **arguments: Any,
     ) -> None:
         """Append a call of ``kernel`` over ``range(extent)``, cut at multiples of ``grain``.
 
         ``arguments`` are the kernel's own parameter names: graph tensors, constant arrays,
-        temporaries, integers or floats. ``scratch`` is the number of elements of the kernel's
-        per-thread scratch array, if it has one.
+        temporaries, scratch space, integers or floats.
         """
 
     def constant(self, tensor: Tensor, pack: Callable[..., Array], *arguments: Any) -> Array:
         """``pack(tensor.data, *arguments)``, computed once for a model and shared by its plans."""
 
-    def temporary(self, node: Node, dtype: Any, size: int) -> Any:
-        """A flat intermediate array that lives only between the steps of this node."""
+    def scratch(self, dtype: Any, size: int) -> Any:
+        """A flat array of each thread's own, for a kernel's scratch parameter."""
+
+    def temporary(self, dtype: Any, size: int) -> Any:
+        """A flat intermediate array that one step writes and later steps of the same node read."""
 
     def alias(self, output: Tensor, source: Tensor) -> None:
         """Let ``output`` be the same memory as ``source``: no step, no copy."""

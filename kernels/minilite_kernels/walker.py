@@ -1,0 +1,130 @@
+"""Running a plan's steps: one call for each thread and inference.
+
+A program is two tables of 64-bit integers. *Steps*: address of a compiled entry, address of its
+parameter row, extent, grain. *Stages*: first step, step after the last, number of chunks. The steps
+of a stage do not depend on each other; a stage begins when the one before is complete.
+
+Threads claim chunks by counting up; whoever comes late finds nothing left to do. A stage is over
+when all of its chunks are *done*, not when all threads have met, so that a thread that the system
+has not scheduled holds nobody up, and any number of threads gives the same result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minilite_kernels.kernel import compile_cached
+
+STEP_ADDRESS, STEP_ROW, STEP_EXTENT, STEP_GRAIN = range(4)
+STEP_FIELDS = 4
+STAGE_FIRST, STAGE_LAST, STAGE_CHUNKS = range(3)
+STAGE_FIELDS = 3
+
+COUNTER_STRIDE = 16
+"""int64 between two counters: each has a cache line (and its neighbour, which is fetched with it) alone."""
+
+_SPINS_BEFORE_YIELD = 2000
+
+_INT64 = types.CPointer(types.int64)
+_give_way = types.ExternalFunction("SwitchToThread" if os.name == "nt" else "sched_yield", types.int32())
+
+
+def new_counters(stages: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Counters of one run: claimed and done chunks for each stage, all zero."""
+    return np.zeros(2 * stages * COUNTER_STRIDE, np.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: Any) -> Any:  # noqa: ARG001
+    """Call a compiled entry."""
+    word = ir.IntType(64)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        pointer = word.as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        builder.call(function, [builder.inttoptr(arguments[1], pointer), *arguments[2:]])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fetch_add(context: Any, counters: Any, place: Any) -> Any:  # noqa: ARG001
+    """Atomically add one to ``counters[place]``; the value before."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.atomic_rmw("add", builder.gep(arguments[0], [arguments[1]]), ir.IntType(64)(1), "seq_cst")
+
+    return types.int64(_INT64, types.int64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _atomic_load(context: Any, counters: Any, place: Any) -> Any:  # noqa: ARG001
+    """Read ``counters[place]``; what its writer wrote before is visible afterwards."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.load_atomic(builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
+
+    return types.int64(_INT64, types.int64), emit
+
+
+def _walk(steps, stages, counters, scratch, first, last):  # type: ignore[no-untyped-def]
+    for stage in range(first, last):
+        claimed, done = 2 * stage * COUNTER_STRIDE, (2 * stage + 1) * COUNTER_STRIDE
+        chunks = stages[stage * STAGE_FIELDS + STAGE_CHUNKS]
+        while True:
+            chunk = _fetch_add(counters, claimed)
+            if chunk >= chunks:
+                break
+            step = stages[stage * STAGE_FIELDS + STAGE_FIRST]
+            while True:
+                extent = steps[step * STEP_FIELDS + STEP_EXTENT]
+                grain = steps[step * STEP_FIELDS + STEP_GRAIN]
+                share = (extent + grain - 1) // grain
+                if chunk < share:
+                    break
+                chunk -= share
+                step += 1
+            start = chunk * grain
+            _call(
+                steps[step * STEP_FIELDS + STEP_ADDRESS],
+                steps[step * STEP_FIELDS + STEP_ROW],
+                scratch,
+                start,
+                min(start + grain, extent),
+            )
+            _fetch_add(counters, done)
+        spins = 0
+        while _atomic_load(counters, done) < chunks:
+            spins += 1
+            if spins > _SPINS_BEFORE_YIELD:
+                _give_way()
+
+
+_WALK = types.void(_INT64, _INT64, _INT64, types.int64, types.int64, types.int64)
+
+
+@cache
+def _compiled_walk() -> Any:
+    return compile_cached(_walk, _WALK)
+
+
+@cache
+def walk() -> Callable[[int, int, int, int, int, int], None]:
+    """The walker: ``walk(steps, stages, counters, scratch, first, last)`` runs stages ``first..last``.
+
+    The first four are addresses. Called by every thread that takes part, each with scratch memory
+    of its own and all with the same counters. Runs without the interpreter lock.
+    """
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 3)
+    return prototype(int(_compiled_walk().address))
