@@ -35,8 +35,12 @@ TIMEOUT_SECONDS = 30
 class Normalisation:
     """What a float input is given: ``(pixel - mean) / std`` for pixels from 0 to 255."""
 
-    mean: float = 127.5
-    std: float = 127.5
+    mean: float
+    std: float
+
+
+PLUS_MINUS_ONE = Normalisation(127.5, 127.5)
+"""Pixels to -1 ... 1, as MobileNets and the DeepLabs on them are trained."""
 
 
 @dataclass(frozen=True)
