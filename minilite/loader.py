@@ -7,6 +7,7 @@ TFLite only says that something is.
 from __future__ import annotations
 
 import enum
+import itertools
 import mmap
 import os
 import stat
@@ -313,7 +314,7 @@ class _Loader:
         ):
             raise self.content.error(f"{where}: its strings lie outside its buffer", rule="string-offsets")
         strings = np.empty(count, object)
-        strings[:] = [raw[a:b].tobytes() for a, b in zip(offsets, offsets[1:], strict=False)]
+        strings[:] = [raw[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
         strings.flags.writeable = False
         return strings
 

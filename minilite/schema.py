@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - flatbuffers names its methods in CamelCase
 """TFLite's schema over a file's bytes: every offset checked, every read counted.
 
 The generated classes of the ``tflite`` package trust the file. Here they are given a table that
