@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -56,6 +57,34 @@ def numba_is_available() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+def resolve_backend(backend: str) -> str:
+    """The backend that will run: ``"numba"`` or ``"numpy"``.
+
+    Raises
+    ------
+    BackendError
+        There is no such backend, or it is not installed.
+    """
+    if backend not in BACKENDS:
+        raise BackendError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}", rule="backend")
+    if backend == "auto":
+        return "numba" if numba_is_available() else "numpy"
+    if backend == "numba" and not numba_is_available():
+        raise BackendError(
+            "the numba backend needs the package numba, which is not installed: "
+            "install it, or use backend='numpy' (slower, same results)",
+            rule="backend",
+        )
+    return backend
+
+
+def processors() -> int:
+    """How many processors this process may use: its affinity, not what the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def create_executor(
     graph: Graph,
     *,
@@ -77,15 +106,7 @@ def create_executor(
     keep_all:
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
     """
-    if backend not in BACKENDS:
-        raise BackendError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}", rule="backend")
-    if backend == "numba" and not numba_is_available():
-        raise BackendError(
-            "the numba backend needs the package numba, which is not installed: "
-            "install it, or use backend='numpy' (slower, same results)",
-            rule="backend",
-        )
-    if backend == "numpy" or not numba_is_available():
+    if resolve_backend(backend) == "numpy":
         from minilite.reference import ReferenceExecutor  # noqa: PLC0415
 
         return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all)
