@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import enum
 import itertools
-import mmap
-import os
-import stat
 import typing
 import warnings
 from collections.abc import Callable
 from dataclasses import fields as dataclass_fields
 from functools import cache
 from math import prod
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tflite
 
 from minilite import ops, schema
-from minilite.errors import ModelFormatError, ModelNotFoundError, UnsupportedOpError
+from minilite.content import HEADER_SIZE, Content, Source, read_content
+from minilite.errors import ModelFormatError, UnsupportedOpError
 from minilite.graph import (
     Array,
     Graph,
@@ -36,10 +34,8 @@ from minilite.graph import (
     Tensor,
     TensorType,
 )
-from minilite.schema import Content, Record, SchemaOptions
-
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""Where a model is: a path, its bytes, or an open binary file."""
+from minilite.schema import Record, SchemaOptions
+from minilite.verify import shape_fault, verify
 
 _CUSTOM = tflite.BuiltinOperator.CUSTOM
 _EXTERNAL_BUFFER = 10
@@ -64,8 +60,7 @@ def load_graph(source: Source) -> Graph:
     ModelFormatError
         It is not a TFLite model, or one that cannot be trusted; the message says what to do.
     """
-    content = _read(source)
-    _check_header(content)
+    content = read_content(source)
     model = schema.root(content)
     version = model.number("Version")
     if version != schema.VERSION:
@@ -74,7 +69,9 @@ def load_graph(source: Source) -> Graph:
             f"{content.name}: convert the model again with a current converter",
             rule="schema-version",
         )
-    return _Loader(content, model).graph()
+    graph = _Loader(content, model).graph()
+    verify(graph, content.name)
+    return graph
 
 
 def unsupported(graph: Graph) -> list[str]:
@@ -108,68 +105,6 @@ def _signature(node: Node) -> str:
         return f"{tensor.type.name} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
 
     return f"({', '.join(map(describe, node.inputs))}) -> ({', '.join(map(describe, node.outputs))})"
-
-
-def _read(source: Source) -> Content:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        # Whoever gave us writable memory may change it later; the graph must not change with it.
-        return Content(memoryview(bytes(source)), "model content")
-    if hasattr(source, "read"):
-        data = source.read()
-        if not isinstance(data, bytes):
-            raise TypeError(
-                f"a model file must be opened in binary mode, as open(path, 'rb'): read {type(data)}"
-            )
-        return Content(memoryview(data), str(getattr(source, "name", "model content")))
-    path = os.fspath(source)
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelFormatError(f"{path}: not a regular file: give a .tflite file", rule="not-a-file")
-            if status.st_size == 0:
-                return Content(memoryview(b""), path)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return Content(memoryview(mapped), path)
-    except IsADirectoryError as error:
-        raise ModelFormatError(
-            f"{path}: is a directory: give a .tflite file in it", rule="not-a-file"
-        ) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelFormatError):
-            raise
-        raise ModelNotFoundError(f"Could not open '{path}'.\n{error}", rule="not-found") from error
-
-
-_FOREIGN = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file it points to: run `git lfs pull`"),
-    (b"PK\x03\x04", "is a zip archive: unpack it and give the .tflite file inside"),
-    (b"\x1f\x8b", "is gzip-compressed: unpack it first"),
-    (b"\x89HDF", "is an HDF5 file (a Keras model): convert it to TFLite first"),
-    (b"<", "is an HTML or XML page, perhaps what a server answered instead of the model: fetch it again"),
-)
-
-
-def _check_header(content: Content) -> None:
-    head = bytes(content.data[:256])
-    if len(head) >= schema.HEADER_SIZE and head[4:8] == schema.IDENTIFIER:
-        return
-    advice = next((text for magic, text in _FOREIGN if head.lstrip().startswith(magic)), None)
-    if not head:
-        advice = "is empty: fetch the file again"
-    elif advice is None and head.isascii() and head.decode("ascii").isprintable():
-        advice = "is a text file: give a .tflite file"
-    elif advice is None and len(head) < schema.HEADER_SIZE:
-        advice = f"ends after {len(head)} bytes, within the header: fetch the file again"
-    elif advice is None:
-        advice = "is not a TFLite model: give a .tflite file"
-    identifier = head[4:8].decode("ascii", "backslashreplace")
-    raise ModelFormatError(
-        f"Model provided has model identifier '{identifier}', should be '{schema.IDENTIFIER.decode()}'\n"
-        f"{content.name}: {advice}",
-        rule="identifier",
-        offset=4,
-    )
 
 
 class _Loader:
@@ -232,7 +167,8 @@ class _Loader:
         )
 
     def _tensor(self, index: int, record: Record) -> Tensor:
-        where = f"tensor {index} {record.text('Name')!r}"
+        name = record.text("Name")
+        where = f"tensor {index} {name!r}"
         if record.has_field(_EXTERNAL_BUFFER):
             raise self.content.error(
                 f"{where} has its data in another file (external_buffer), which minilite cannot read: "
@@ -246,10 +182,10 @@ class _Loader:
         buffer = record.number("Buffer")
         data = self._constant(buffer, kind, where)
         if data is not None and sparsity is None:
-            data = _shaped(data, shape, where)
+            data = _shaped(data, shape, kind, where)
         return Tensor(
             index=index,
-            name=record.text("Name"),
+            name=name,
             type=kind,
             shape=shape,
             shape_signature=record.numbers("ShapeSignature") or shape,
@@ -272,7 +208,7 @@ class _Loader:
 
     def _outside(self, offset: int, size: int, where: str) -> Array:
         """Bytes that stand behind the flatbuffer, as in models past 2 GiB."""
-        if offset < schema.HEADER_SIZE:
+        if offset < HEADER_SIZE:
             raise self.content.error(
                 f"{where}: data at offset {offset} lies within the header", rule="offset", offset=offset
             )
@@ -442,13 +378,14 @@ def _sparsity(record: Record) -> dict[str, Any]:
     }
 
 
-def _shaped(data: Array, shape: Shape, where: str) -> Array:
+def _shaped(data: Array, shape: Shape, kind: TensorType, where: str) -> Array:
     """The elements in their shape; left in a row where they are too few, which ``verify`` reports."""
     size = prod(shape)
-    if not 0 < size <= data.size or min(shape, default=1) < 0:
+    if shape_fault(shape, kind) or data.size < size:
         return data
-    if size < data.size - (data.dtype == np.int8 and data.size == size + 1):
-        warnings.warn(f"{where}: its buffer holds {data.size} elements, its shape {size}", stacklevel=2)
+    spare = data.size - size
+    if spare > (kind is TensorType.INT4):  # the last byte of an odd number of nibbles has one to spare
+        warnings.warn(f"{where}: its buffer has {spare} elements more than its shape", stacklevel=2)
     return data[:size].reshape(shape)
 
 

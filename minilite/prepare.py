@@ -18,8 +18,12 @@ def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: i
 
     Parameters
     ----------
+    graph:
+        A verified graph; it stays as it is.
     shapes:
         New shapes of inputs, by tensor number (``resize_tensor_input``).
+    subgraph:
+        Which subgraph.
 
     Raises
     ------

@@ -1,10 +1,11 @@
-# ruff: noqa: N802 - flatbuffers names its methods in CamelCase
 """TFLite's schema over a file's bytes: every offset checked, every read counted.
 
 The generated classes of the ``tflite`` package trust the file. Here they are given a table that
 checks each position before it is read, so that any bytes end in a value or a ``ModelFormatError``.
 Only this module, ``loader`` and ``writer`` know flatbuffers.
 """
+
+# ruff: noqa: N802 - flatbuffers names its methods in CamelCase
 
 from __future__ import annotations
 
@@ -19,78 +20,14 @@ import tflite
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from minilite.errors import ModelFormatError
+from minilite.content import Content
 from minilite.graph import Array
 
-IDENTIFIER = b"TFL3"
 VERSION = 3
-HEADER_SIZE = 8
-
-# What a file written by any converter needs is about its own size, since nothing in it is shared but
-# strings and vtables. A file that makes us read more points many offsets at the same bytes.
-_READS_PER_BYTE = 4
 
 _OFFSET = struct.Struct("<I")
 _SIGNED_OFFSET = struct.Struct("<i")
 _VTABLE_ENTRY = struct.Struct("<H")
-
-
-class Content:
-    """The bytes of a model file, read-only, and how much of them may still be unpacked."""
-
-    __slots__ = ("_unread", "data", "name", "size")
-
-    def __init__(self, data: memoryview, name: str) -> None:
-        self.data = data
-        self.name = name
-        self.size = len(data)
-        self._unread = _READS_PER_BYTE * self.size
-
-    def error(
-        self, message: str, *, rule: str, offset: int | None = None, **context: Any
-    ) -> ModelFormatError:
-        """The error to raise for a fault of this file."""
-        return ModelFormatError(f"{self.name}: {message}", rule=rule, offset=offset, **context)
-
-    def require(self, start: int, size: int) -> None:
-        """Check that ``size`` bytes from ``start`` are in the file."""
-        if start < 0 or start + size > self.size:
-            missing = start + size - self.size
-            raise self.error(
-                f"refers to {size} bytes at offset {start}, outside its {self.size} bytes: "
-                + (
-                    f"it is damaged, or truncated by at least {missing} bytes; "
-                    if missing > 0
-                    else "damaged; "
-                )
-                + "fetch the file again",
-                rule="offset",
-                offset=start,
-            )
-
-    def charge(self, size: int) -> None:
-        """Count bytes that are about to be unpacked into Python objects."""
-        self._unread -= size
-        if self._unread < 0:
-            raise self.error(
-                f"unpacks to more than {_READS_PER_BYTE} times its {self.size} bytes: "
-                "its tables share their contents in a way no converter writes",
-                rule="expansion",
-            )
-
-    def unpack(self, form: struct.Struct, start: int) -> Any:
-        """One number."""
-        if start < 0 or start + form.size > self.size:
-            self.require(start, form.size)
-        return form.unpack_from(self.data, start)[0]
-
-    def view(self, start: int, count: int, dtype: Any) -> Array:
-        """A vector as a read-only view of the file."""
-        dtype = np.dtype(dtype)
-        self.require(start, count * dtype.itemsize)
-        if count == 0:
-            return np.empty(0, dtype)
-        return np.frombuffer(self.data, dtype, count, start)
 
 
 class _CheckedTable(Table):  # type: ignore[misc] - flatbuffers has no types

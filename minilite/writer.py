@@ -11,6 +11,7 @@ import tflite
 from flatbuffers.builder import Builder, BuilderSizeError
 
 from minilite import schema
+from minilite.content import IDENTIFIER
 from minilite.errors import MiniliteError
 from minilite.graph import Array, Graph, Operator, Quantization, Signature, Subgraph, Tensor, TensorType
 
@@ -68,7 +69,7 @@ class _Writer:
             metadata=self._offsets(metadata) if metadata else None,
             signature_defs=self._offsets(signatures) if signatures else None,
         )
-        self.builder.Finish(model, schema.IDENTIFIER)
+        self.builder.Finish(model, IDENTIFIER)
         return bytes(self.builder.Output())
 
     def _number_buffers(self) -> list[dict[int, int]]:

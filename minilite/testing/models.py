@@ -71,6 +71,10 @@ def one_op(
         All become the model's outputs.
     options:
         The operator's options record; the schema's defaults if left out.
+    version:
+        The operator's version, as the file would state it.
+    custom_options:
+        Makes it a custom operator, with these bytes.
 
     Examples
     --------
