@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -25,13 +26,15 @@ class Tolerance:
     """How far two right implementations of an operator may lie apart: a word, not a number in a test.
 
     ``exact``: equal bits. ``steps``: at most ``amount`` quantization steps. ``rounding``: floating
-    point, ``4 * eps * amount * prod(max|input|)`` over ``factors``, where ``amount`` is the length of
-    the reduction; the form in which XNNPACK derives the tolerances of its own tests.
+    point, ``4 * eps * amount * (prod(max|input|) over factors + max|addend|)``, where ``amount`` is
+    the length of the reduction; the form in which XNNPACK derives the tolerances of its own tests, and
+    a bias that is added to the products.
     """
 
     kind: Literal["exact", "steps", "rounding"]
     amount: int = 0
     factors: tuple[int, ...] = ()
+    addend: int | None = None
 
     def bound(self, inputs: Sequence[Array | None]) -> float:
         """The largest absolute difference allowed for these input values."""
@@ -39,20 +42,22 @@ class Tolerance:
             return 0.0
         if self.kind == "steps":
             return float(self.amount)
-        magnitude = 1.0
-        for position in self.factors:
-            values = inputs[position]
-            if values is not None and values.size:
-                magnitude *= float(np.max(np.abs(values)))
+        magnitude = prod(_largest(inputs[position]) for position in self.factors)
+        if self.addend is not None and self.addend < len(inputs):
+            magnitude += _largest(inputs[self.addend])
         return 4.0 * float(np.finfo(np.float32).eps) * self.amount * magnitude
+
+
+def _largest(values: Array | None) -> float:
+    return float(np.max(np.abs(values), initial=0.0)) if values is not None else 0.0
 
 
 EXACT = Tolerance("exact")
 
 
-def rounding(length: int, *factors: int) -> Tolerance:
-    """Floating point: a reduction over ``length`` products of the inputs at positions ``factors``."""
-    return Tolerance("rounding", length, factors)
+def rounding(length: int, *factors: int, addend: int | None = None) -> Tolerance:
+    """Floating point: ``length`` products of the inputs at positions ``factors``, plus input ``addend``."""
+    return Tolerance("rounding", length, factors, addend)
 
 
 class Lowering(Protocol):

@@ -1,0 +1,144 @@
+"""What operators check before they accept a node: number of tensors, types, ranks, quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from minilite.graph import Node, Tensor, TensorType
+from minilite.ops.base import refuse
+from minilite.quantization import FUSED_ACTIVATIONS
+
+Types = tuple[TensorType, ...]
+
+
+def check_arity(node: Node, inputs: tuple[int, int], outputs: int = 1) -> None:
+    """Refuse another number of inputs than ``inputs`` (least, most), or of outputs."""
+    least, most = inputs
+    given = len(node.inputs)
+    if not least <= given <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        refuse(node, f"takes {wanted} input(s), the file gives it {given}", rule="input-count")
+    if len(node.outputs) != outputs:
+        refuse(node, f"makes {outputs} output(s), the file gives it {len(node.outputs)}", rule="output-count")
+
+
+def check_types(node: Node, allowed: Collection[Types]) -> None:
+    """Refuse tensor types that are no row of ``allowed``: inputs, then outputs.
+
+    An input that is left out agrees with any type.
+    """
+    tensors = (*node.inputs, *node.outputs)
+    for row in allowed:
+        if all(t is None or t.type is kind for t, kind in zip(tensors, row, strict=False)):
+            return
+    count = len(node.inputs)
+    given = [None if t is None else t.type for t in tensors]
+    rows = "; ".join(_row(row[:count], row[-len(node.outputs) :]) for row in allowed)
+    refuse(
+        node,
+        f"types {_row(given[:count], given[count:])} are not supported; supported are {rows}",
+        rule="types",
+    )
+
+
+def _row(inputs: Collection[TensorType | None], outputs: Collection[TensorType | None]) -> str:
+    def names(types: Collection[TensorType | None]) -> str:
+        return ", ".join("absent" if t is None else t.name for t in types)
+
+    return f"{names(inputs)} -> {names(outputs)}"
+
+
+def check_rank(node: Node, tensor: Tensor, rank: int, axes: str) -> None:
+    """Refuse a tensor of another rank; ``axes`` names them, such as ``"batch, height, width, channels"``."""
+    if len(tensor.shape) != rank:
+        refuse(
+            node,
+            f"has rank {len(tensor.shape)}, but must have rank {rank}: {axes}",
+            rule="rank",
+            tensor=tensor,
+        )
+
+
+def check_positive(node: Node, *fields: str) -> None:
+    """Refuse options that are zero or negative: strides, dilations, window sizes."""
+    for field in fields:
+        value = getattr(node.options, field)
+        if value < 1:
+            refuse(node, f"{field} is {value}, but must be at least 1", rule=field.replace("_", "-"))
+
+
+def check_activation(node: Node) -> None:
+    """Refuse a fused activation that is not a clamp."""
+    activation = node.options.fused_activation_function
+    if activation not in FUSED_ACTIVATIONS:
+        known = ", ".join(a.name for a in sorted(FUSED_ACTIVATIONS))
+        refuse(
+            node,
+            f"fused activation {activation.name} is not supported; supported are {known}",
+            rule="fused-activation",
+        )
+
+
+def is_quantized(tensor: Tensor) -> bool:
+    """Whether the type is one that needs a scale and a zero point to mean something."""
+    return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
+
+
+def check_quantized(node: Node, tensor: Tensor, *, channel_axis: int | None = None) -> None:
+    """Refuse missing or useless quantization.
+
+    Only with ``channel_axis`` may the tensor have more than one scale: one for each slice of that axis.
+    """
+    q = tensor.quantization
+    if q is None:
+        refuse(
+            node,
+            "has no scale and zero point; convert the model with quantization parameters",
+            rule="quantization-missing",
+            tensor=tensor,
+        )
+    if not (np.isfinite(q.scales).all() and (q.scales > 0).all()):
+        refuse(node, "has a scale that is not a positive number", rule="quantization-scale", tensor=tensor)
+    if not q.per_channel:
+        return
+    if channel_axis is None:
+        refuse(
+            node,
+            f"has {len(q.scales)} scales, but must have one",
+            rule="quantization-per-tensor",
+            tensor=tensor,
+        )
+    if q.dimension != channel_axis or len(q.scales) != tensor.shape[channel_axis]:
+        refuse(
+            node,
+            f"has {len(q.scales)} scales along axis {q.dimension}, "
+            f"but must have {tensor.shape[channel_axis]} along axis {channel_axis}",
+            rule="quantization-per-channel",
+            tensor=tensor,
+        )
+
+
+def check_same_quantization(node: Node, tensor: Tensor, other: Tensor) -> None:
+    """Refuse two quantized tensors with different scales or zero points."""
+    a, b = tensor.quantization, other.quantization
+    assert a is not None
+    assert b is not None
+    if a.scale != b.scale or a.zero_point != b.zero_point:
+        refuse(
+            node,
+            f"has scale {a.scale} and zero point {a.zero_point}, but {other} has {b.scale} and "
+            f"{b.zero_point}: they must be equal",
+            rule="quantization-equal",
+            tensor=tensor,
+        )
+
+
+def constant_integers(tensor: Tensor) -> tuple[int, ...] | None:
+    """The values of a constant shape, axis or size tensor; None if it is computed."""
+    if tensor.data is None:
+        return None
+    values: Any = tensor.data.ravel().tolist()
+    return tuple(values)

@@ -1,0 +1,178 @@
+"""TFLite's fixed point on NumPy arrays: the one place where accumulators are rounded.
+
+``real = scale * (quantized - zero_point)``. A real factor is held as a 32-bit multiplier and a power
+of two. The rounding mode is part of a function's name: kernels differ in it, and a quantized result
+has to agree with TFLite's reference kernel in every bit. File names are TFLite's, below
+``tensorflow/lite/kernels``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilite.graph import Activation, Array, Tensor
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+Range = tuple[float, float]
+IntegerRange = tuple[int, int]
+
+
+def quantize_multiplier(real: npt.ArrayLike) -> tuple[Int32Array, Int32Array]:
+    """Split real factors into ``multiplier * 2**(shift - 31)``.
+
+    Parameters
+    ----------
+    real:
+        float64 factors, finite and not negative, of any shape.
+
+    Returns
+    -------
+    multiplier, shift:
+        int32, of the shape of ``real``; the multiplier is 0 or in [2**30, 2**31).
+
+    Notes
+    -----
+    ``QuantizeMultiplier`` of ``internal/quantization_util.cc``.
+    """
+    fraction, exponent = np.frexp(np.asarray(real, np.float64))
+    multiplier = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64)
+    carried = multiplier == 1 << 31
+    multiplier = np.where(carried, 1 << 30, multiplier)
+    shift = exponent + carried
+    vanishes = shift < -31
+    return (
+        np.where(vanishes, 0, multiplier).astype(np.int32),
+        np.where(vanishes, 0, shift).astype(np.int32),
+    )
+
+
+def saturating_rounding_doubling_high_mul(a: npt.ArrayLike, b: npt.ArrayLike) -> Int64Array:
+    """``a * b / 2**31`` rounded to nearest, ties towards +infinity; int32 values held in int64.
+
+    ``SaturatingRoundingDoublingHighMul`` of gemmlowp's ``fixedpoint.h``, which truncates after adding
+    a nudge that depends on the sign; both signs come to the same floor. Only the product of two
+    smallest integers saturates.
+    """
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    return np.minimum((product + (1 << 30)) >> 31, (1 << 31) - 1)
+
+
+def rounding_divide_by_pot(value: npt.ArrayLike, exponent: npt.ArrayLike) -> Int64Array:
+    """``value / 2**exponent`` rounded to nearest, ties away from zero.
+
+    ``RoundingDivideByPOT`` of gemmlowp's ``fixedpoint.h``; ``exponent`` in [0, 31].
+    """
+    value = np.asarray(value, np.int64)
+    half = (np.int64(1) << np.asarray(exponent, np.int64)) >> 1
+    # Below zero one less, so that the floor of a shift takes a tie downwards.
+    return (value + half - ((value < 0) & (half > 0))) >> exponent  # type: ignore[no-any-return]
+
+
+def multiply_by_quantized_multiplier_double_rounding(
+    value: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike
+) -> Int64Array:
+    """``value * multiplier * 2**(shift - 31)``, rounded twice.
+
+    A doubling high multiply (ties towards +infinity), then a division by a power of two (ties away
+    from zero): ``MultiplyByQuantizedMultiplier`` of ``internal/common.cc`` as it is built by default.
+
+    Parameters
+    ----------
+    value:
+        int32 values of any shape.
+    multiplier, shift:
+        As ``quantize_multiplier`` makes them; they broadcast against ``value``.
+
+    Returns
+    -------
+    int32 values held in int64, so that adding a zero point cannot overflow.
+    """
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    # The shift to the left is one of 32 bits in C: what overflows is lost.
+    shifted = (np.asarray(value, np.int64) << left).astype(np.int32)
+    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
+
+
+def round_half_away(value: Array) -> Array:
+    """Round to an integer, ties away from zero (C's ``round``), in the float type given.
+
+    ``floor(x + 0.5)`` would be wrong for the largest float below one half.
+    """
+    whole = np.trunc(value)
+    return whole + np.copysign(np.abs(value - whole) >= 0.5, value)  # type: ignore[no-any-return]
+
+
+def requantize(
+    accumulator: npt.ArrayLike,
+    multiplier: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    output: Tensor,
+    limits: IntegerRange,
+) -> Array:
+    """Accumulators to values of a quantized tensor: scale (double rounding), add its zero point, clamp."""
+    assert output.quantization is not None
+    scaled = multiply_by_quantized_multiplier_double_rounding(accumulator, multiplier, shift)
+    return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
+
+
+def integer_range(dtype: npt.DTypeLike) -> IntegerRange:
+    """The smallest and largest value of an integer type."""
+    info = np.iinfo(np.dtype(dtype))  # type: ignore[type-var]
+    return int(info.min), int(info.max)
+
+
+_ACTIVATION_RANGES: dict[Activation, tuple[float | None, float | None]] = {
+    Activation.NONE: (None, None),
+    Activation.RELU: (0.0, None),
+    Activation.RELU_N1_TO_1: (-1.0, 1.0),
+    Activation.RELU6: (0.0, 6.0),
+}
+FUSED_ACTIVATIONS = frozenset(_ACTIVATION_RANGES)
+"""The activations that are a clamp; the schema's others are fused by no TFLite kernel."""
+
+
+def activation_range(activation: Activation, dtype: npt.DTypeLike) -> tuple[Any, Any]:
+    """The clamp that a fused activation stands for, on numbers that are not quantized.
+
+    Open ends are the type's own limits, for float those of float32: TFLite turns an infinite sum into
+    the largest float (``CalculateActivationRange`` of ``kernels/kernel_util.h``).
+    """
+    low, high = _ACTIVATION_RANGES[activation]
+    if np.issubdtype(dtype, np.integer):
+        smallest, largest = integer_range(dtype)
+        return smallest if low is None else int(low), largest if high is None else int(high)
+    limit = float(np.finfo(np.float32).max)
+    return -limit if low is None else low, limit if high is None else high
+
+
+def quantized_activation_range(activation: Activation, output: Tensor) -> IntegerRange:
+    """The clamp that a fused activation stands for, in the units of a quantized output.
+
+    ``CalculateActivationRangeQuantized`` of ``kernels/kernel_util.cc``: the bound is divided in
+    float32, rounded half away from zero, and limited to the type's range.
+    """
+    assert output.quantization is not None
+    smallest, largest = integer_range(output.dtype)
+    scale, zero_point = output.quantization.scale, output.quantization.zero_point
+
+    def quantized(bound: float | None, otherwise: int) -> int:
+        if bound is None:
+            return otherwise
+        value = zero_point + int(round_half_away(np.float32(bound) / scale))  # type: ignore[arg-type]
+        return min(max(value, smallest), largest)
+
+    low, high = _ACTIVATION_RANGES[activation]
+    return quantized(low, smallest), quantized(high, largest)
+
+
+def output_range(activation: Activation, output: Tensor) -> tuple[Any, Any]:
+    """The clamp of a fused activation for this output: in its own units if it is quantized."""
+    if output.quantization is not None and np.issubdtype(output.dtype, np.integer):
+        return quantized_activation_range(activation, output)
+    return activation_range(activation, output.dtype)
