@@ -10,8 +10,6 @@ import enum
 import itertools
 import typing
 import warnings
-from collections.abc import Callable
-from dataclasses import fields as dataclass_fields
 from functools import cache
 from math import prod
 from typing import Any, TypeVar
@@ -36,6 +34,8 @@ from minilite.graph import (
 )
 from minilite.schema import Record, SchemaOptions
 from minilite.verify import shape_fault, verify
+
+__all__ = ["Source", "check_supported", "load_graph", "unsupported"]
 
 _CUSTOM = tflite.BuiltinOperator.CUSTOM
 _EXTERNAL_BUFFER = 10
@@ -122,7 +122,7 @@ class _Loader:
             subgraphs=tuple(self._subgraph(i, s) for i, s in enumerate(self.model.records("Subgraphs"))),
             signatures=tuple(self._signature(s) for s in self.model.records("SignatureDefs")),
             metadata={
-                m.text("Name"): self._bytes(m.number("Buffer"), "metadata").tobytes()
+                m.text("Name"): self._copy(self._bytes(m.number("Buffer"), "metadata"))
                 for m in self.model.records("Metadata")
             },
             description=self.model.text("Description"),
@@ -214,6 +214,10 @@ class _Loader:
             )
         return self.content.view(offset, size, np.uint8)
 
+    def _copy(self, view: Array) -> bytes:
+        self.content.charge(view.nbytes)
+        return view.tobytes()
+
     def _constant(self, buffer: int, kind: TensorType, where: str) -> Array | None:
         """A buffer's elements in a row, or None if it is empty."""
         key = (buffer, kind)
@@ -277,7 +281,7 @@ class _Loader:
             options=None if is_custom else self._options(name, record, where),
             version=version,
             is_custom=is_custom,
-            custom_options=custom.tobytes(),
+            custom_options=self._copy(custom),
             intermediates=record.numbers("Intermediates"),
         )
 
@@ -288,17 +292,28 @@ class _Loader:
         op = ops.find(name)
         if op is None:
             return None if values is None else _schema_options(table, values)
-        if op.options is None:
+        options: Any = op.options
+        if options is None:
             return None
         if values is None:
-            return op.options()
-        if table != op.options.__name__:
+            return options()
+        if table != options.__name__:
             raise self.content.error(
-                f"{where}: its options are {table}, not {op.options.__name__}", rule="options-table"
+                f"{where}: its options are {table}, not {options.__name__}", rule="options-table"
             )
-        return op.options(
-            **{f: read(self, values, f"{where}: {f}") for f, read in _option_readers(op.options).items()}
+        return options(
+            **{f: self._option(values, f, kind, where) for f, kind in _field_types(options).items()}
         )
+
+    def _option(self, record: Record, field: str, kind: Any, where: str) -> Any:
+        accessor = schema.camel_case(field)
+        if typing.get_origin(kind) is tuple:
+            return record.numbers(accessor)
+        if kind is str:
+            return record.text(accessor)
+        if issubclass(kind, enum.IntEnum):
+            return self._enum(kind, record.number(accessor), f"{where}: {field}")
+        return kind(record.number(accessor))
 
     def _enum(self, kind: type[_E], number: int, where: str) -> _E:
         try:
@@ -310,30 +325,14 @@ class _Loader:
             ) from None
 
 
-_OptionReader = Callable[[_Loader, Record, str], Any]
-
-
 @cache
-def _option_readers(options: type[Any]) -> dict[str, _OptionReader]:
-    """How to read each field of an options record from its schema table."""
-    types = typing.get_type_hints(options)
-    return {
-        f.name: _option_reader(schema.camel_case(f.name), types[f.name]) for f in dataclass_fields(options)
-    }
-
-
-def _option_reader(accessor: str, kind: Any) -> _OptionReader:
-    if typing.get_origin(kind) is tuple:
-        return lambda _loader, record, _where: record.numbers(accessor)
-    if kind is str:
-        return lambda _loader, record, _where: record.text(accessor)
-    if issubclass(kind, enum.IntEnum):
-        return lambda loader, record, where: loader._enum(kind, record.number(accessor), where)
-    return lambda _loader, record, _where: kind(record.number(accessor))
+def _field_types(options: Any) -> dict[str, Any]:
+    """The fields of an options record; resolving their annotations is too slow to do for each operator."""
+    return typing.get_type_hints(options)
 
 
 def _schema_options(table: str, record: Record) -> SchemaOptions:
-    values = {}
+    values: dict[str, Any] = {}
     for field, accessor in schema.fields(table).items():
         if schema.is_vector(table, accessor):
             values[field] = record.numbers(accessor)

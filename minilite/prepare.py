@@ -48,9 +48,9 @@ def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: i
     for operator in prepared.operators:
         node = Node(prepared, operator)
         changed = False
-        for tensor, shape in zip(node.outputs, _output_shapes(node), strict=True):
-            if shape is not None and shape != tensor.shape:
-                tensors[tensor.index] = _resized(tensor, shape, f"{operator}: ")
+        for tensor, inferred in zip(node.outputs, _output_shapes(node), strict=True):
+            if inferred is not None and inferred != tensor.shape:
+                tensors[tensor.index] = _resized(tensor, inferred, f"{operator}: ")
                 changed = True
         if changed:
             prepared = replace(prepared, tensors=tuple(tensors))

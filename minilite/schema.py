@@ -30,7 +30,7 @@ _SIGNED_OFFSET = struct.Struct("<i")
 _VTABLE_ENTRY = struct.Struct("<H")
 
 
-class _CheckedTable(Table):  # type: ignore[misc] - flatbuffers has no types
+class _CheckedTable(Table):  # type: ignore[misc]  # flatbuffers has no types
     """What the generated classes read through, with the checks they leave out.
 
     Overrides all of ``Table`` that they call (flatbuffers' ``table.py``).
@@ -53,7 +53,9 @@ class _CheckedTable(Table):  # type: ignore[misc] - flatbuffers has no types
         return flags.py_type(self._content.unpack(flags.packer_type, position))
 
     def Indirect(self, position: int) -> int:
-        return position + int(self._content.unpack(_OFFSET, position))
+        target = position + int(self._content.unpack(_OFFSET, position))
+        self._content.require(target, _OFFSET.size)  # whatever it is begins with an offset or a length
+        return target
 
     def String(self, position: int) -> bytes:
         start = self.Indirect(position)
@@ -65,7 +67,10 @@ class _CheckedTable(Table):  # type: ignore[misc] - flatbuffers has no types
         return self.Indirect(self.Pos + field) + 4
 
     def VectorLen(self, field: int) -> int:
-        return int(self._content.unpack(_OFFSET, self.Indirect(self.Pos + field)))
+        start = self.Indirect(self.Pos + field)
+        count = int(self._content.unpack(_OFFSET, start))
+        self._content.require(start + 4, count)  # no element is smaller than a byte
+        return count
 
     def GetVectorAsNumpy(self, flags: Any, field: int) -> Array:
         dtype = number_types.to_numpy_type(flags)
@@ -105,7 +110,7 @@ class Record:
         self._content.charge(view.nbytes)
         return tuple(view.tolist())
 
-    def array(self, field: str, dtype: npt.DTypeLike = None) -> Array:
+    def array(self, field: str, dtype: npt.DTypeLike | None = None) -> Array:
         """A short vector of numbers as an aligned read-only copy, empty if absent."""
         view = self.view(field)
         self._content.charge(view.nbytes)
@@ -122,10 +127,9 @@ class Record:
         accessor = getattr(self._object, field)
         count = getattr(self._object, f"{field}Length")()
         self._content.charge(count * _OFFSET.size)
-        self._content.require(0, count * _OFFSET.size)
         return [self._wrap(accessor(i)) for i in range(count)]  # type: ignore[misc]
 
-    def union(self, field: str, kinds: type[Any]) -> tuple[str, Record | None]:
+    def union(self, field: str, kinds: Any) -> tuple[str, Record | None]:
         """A table of one of several types: the type's name and the table.
 
         ``kinds`` is the generated class that numbers the types. ``"NONE"`` stands for an absent table.
@@ -159,7 +163,7 @@ def root(content: Content) -> Record:
 
 
 @cache
-def names(enumeration: type[Any]) -> dict[int, str]:
+def names(enumeration: Any) -> dict[int, str]:
     """Number -> name of one of the schema's enumerations."""
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 

@@ -165,13 +165,13 @@ def _index_faults(subgraph: Subgraph, count: int) -> Iterator[_Fault]:
     def bad(numbers: Iterable[int]) -> list[int]:
         return [number for number in numbers if not 0 <= number < count]
 
-    for role, numbers in (("input", subgraph.inputs), ("output", subgraph.outputs)):
-        if wrong := bad(numbers):
+    for role, ends in (("input", subgraph.inputs), ("output", subgraph.outputs)):
+        if wrong := bad(ends):
             yield _Fault(f"{role}s {wrong} of the graph do not exist: it has {count} tensors", "tensor-index")
     for operator in subgraph.operators:
-        present = [number for number in operator.inputs if number != ABSENT]
-        inner = [number for number in operator.intermediates if number != ABSENT]
-        for role, numbers in (("input", present), ("output", operator.outputs), ("intermediate", inner)):
+        inputs = tuple(number for number in operator.inputs if number != ABSENT)
+        inner = tuple(number for number in operator.intermediates if number != ABSENT)
+        for role, numbers in (("input", inputs), ("output", operator.outputs), ("intermediate", inner)):
             if wrong := bad(numbers):
                 yield _Fault(
                     f"{operator}: {role}s {wrong} do not exist: there are {count} tensors",

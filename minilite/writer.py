@@ -243,7 +243,7 @@ class _Writer:
         builder = self.builder
         builder.StartVector(1, value.size, _BUFFER_ALIGNMENT)
         builder.head -= value.size
-        builder.Bytes[builder.head : builder.head + value.size] = memoryview(value)
+        builder.Bytes[builder.head : builder.head + value.size] = value.tobytes()
         return int(builder.EndVector())
 
     def _offsets(self, offsets: list[int]) -> int:
