@@ -100,3 +100,10 @@ class ImageError(MiniliteError, ValueError):
 
 class BackendError(MiniliteError, RuntimeError):
     """The backend that was asked for is not available on this machine."""
+
+
+class DelegateError(BackendError, OSError, ValueError):
+    """A native TFLite delegate was asked for, which minilite cannot use.
+
+    Also an ``OSError`` and a ``ValueError``: what TFLite raises where a delegate cannot be loaded.
+    """

@@ -98,6 +98,10 @@ def create_executor(
 
     Parameters
     ----------
+    graph:
+        With the final shapes of the subgraph that is to run.
+    subgraph:
+        Number of that subgraph.
     backend:
         ``"numba"``: compiled kernels under the scheduler; ``"numpy"``: each operator's reference;
         ``"auto"``: Numba where it is installed.
@@ -105,6 +109,8 @@ def create_executor(
         Threads to compute with, by default one for each processor this process may use.
     keep_all:
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
+    progress:
+        Told of each kernel that is compiled on the way.
     """
     if resolve_backend(backend) == "numpy":
         from minilite.reference import ReferenceExecutor  # noqa: PLC0415
