@@ -10,6 +10,7 @@ from typing import Any
 
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import multiply_panels
+from minilite_kernels.window import Window
 
 
 @helper
@@ -18,19 +19,7 @@ def gather_patches(
     patches: Any,
     patch_stride: int,
     fill: Any,
-    in_h: int,
-    in_w: int,
-    channels: int,
-    out_h: int,
-    out_w: int,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    pad_top: int,
-    pad_left: int,
+    w: Window,
     start: int,
     stop: int,
 ) -> None:
@@ -39,32 +28,32 @@ def gather_patches(
     Output pixels are numbered over [batch, out_h, out_w]; a patch is [kernel_h, kernel_w, channels],
     as the weights are.
     """
-    row = channels * kernel_w
+    row = w.in_c * w.kernel_w
     for pixel in range(start, stop):
-        image, rest = pixel // (out_h * out_w), pixel % (out_h * out_w)
-        top = rest // out_w * stride_h - pad_top
-        left = rest % out_w * stride_w - pad_left
+        image, rest = pixel // (w.out_h * w.out_w), pixel % (w.out_h * w.out_w)
+        top = rest // w.out_w * w.stride_h - w.pad_top
+        left = rest % w.out_w * w.stride_w - w.pad_left
         at = (pixel - start) * patch_stride
-        inside = left >= 0 and left + (kernel_w - 1) * dilation_w < in_w
-        for ky in range(kernel_h):
-            y = top + ky * dilation_h
-            if y < 0 or y >= in_h:
-                for i in range(row):
-                    patches[at + i] = fill
-            elif inside and dilation_w == 1:
-                source = ((image * in_h + y) * in_w + left) * channels
+        whole = w.dilation_w == 1 and left >= 0 and left + w.kernel_w <= w.in_w
+        for ky in range(w.kernel_h):
+            y = top + ky * w.dilation_h
+            line = (image * w.in_h + y) * w.in_w
+            if y < 0 or y >= w.in_h:
+                patches[at : at + row] = fill
+            elif whole:
+                source = (line + left) * w.in_c
                 for i in range(row):
                     patches[at + i] = x[source + i]
             else:
-                for kx in range(kernel_w):
-                    column = left + kx * dilation_w
-                    if 0 <= column < in_w:
-                        source = ((image * in_h + y) * in_w + column) * channels
-                        for i in range(channels):
-                            patches[at + kx * channels + i] = x[source + i]
+                for kx in range(w.kernel_w):
+                    column = left + kx * w.dilation_w
+                    tap = at + kx * w.in_c
+                    if 0 <= column < w.in_w:
+                        source = (line + column) * w.in_c
+                        for i in range(w.in_c):
+                            patches[tap + i] = x[source + i]
                     else:
-                        for i in range(channels):
-                            patches[at + kx * channels + i] = fill
+                        patches[tap : tap + w.in_c] = fill
             at += row
 
 
@@ -75,20 +64,8 @@ def convolve_float(
     bias: Input,
     out: Output,
     patches: Scratch,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
+    w: Window,
     out_c: int,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    pad_top: int,
-    pad_left: int,
     low: float,
     high: float,
     start: int,
@@ -100,26 +77,6 @@ def convolve_float(
     ``bias`` through ``matmul.pack_columns``; ``patches`` float32 with room for one patch a pixel.
     Each sum starts at the bias and follows the order of the weights.
     """
-    depth = kernel_h * kernel_w * in_c
-    gather_patches(
-        x,
-        patches,
-        depth,
-        x.dtype.type(0),
-        in_h,
-        in_w,
-        in_c,
-        out_h,
-        out_w,
-        kernel_h,
-        kernel_w,
-        stride_h,
-        stride_w,
-        dilation_h,
-        dilation_w,
-        pad_top,
-        pad_left,
-        start,
-        stop,
-    )
+    depth = w.kernel_h * w.kernel_w * w.in_c
+    gather_patches(x, patches, depth, x.dtype.type(0), w, start, stop)
     multiply_panels(patches, 0, stop - start, depth, weights, bias, out, start * out_c, out_c, low, high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minilite_kernels.kernel import Input, Output, kernel
-from minilite_kernels.requantize import multiply_by_quantized_multiplier
+from minilite_kernels.requantize import Scaling, multiply_by_quantized_multiplier
 
 
 @kernel
@@ -21,16 +21,10 @@ def add_quantized(
     a: Input,
     b: Input,
     out: Output,
-    a_zero: int,
-    a_multiplier: int,
-    a_shift: int,
-    b_zero: int,
-    b_multiplier: int,
-    b_shift: int,
+    a_scaling: Scaling,
+    b_scaling: Scaling,
+    out_scaling: Scaling,
     left_shift: int,
-    out_zero: int,
-    out_multiplier: int,
-    out_shift: int,
     low: int,
     high: int,
     start: int,
@@ -42,7 +36,8 @@ def add_quantized(
     the output's scale; each of the three with double rounding.
     """
     for i in range(start, stop):
-        left = multiply_by_quantized_multiplier((np.int64(a[i]) - a_zero) << left_shift, a_multiplier, a_shift)
-        right = multiply_by_quantized_multiplier((np.int64(b[i]) - b_zero) << left_shift, b_multiplier, b_shift)
-        value = multiply_by_quantized_multiplier(left + right, out_multiplier, out_shift) + out_zero
-        out[i] = min(max(value, low), high)
+        left, right = np.int64(a[i]) - a_scaling.zero, np.int64(b[i]) - b_scaling.zero
+        left = multiply_by_quantized_multiplier(left << left_shift, a_scaling.multiplier, a_scaling.shift)
+        right = multiply_by_quantized_multiplier(right << left_shift, b_scaling.multiplier, b_scaling.shift)
+        value = multiply_by_quantized_multiplier(left + right, out_scaling.multiplier, out_scaling.shift)
+        out[i] = min(max(value + out_scaling.zero, low), high)

@@ -1,7 +1,7 @@
 """From a Python function to a compiled kernel that a plan calls by address.
 
-A kernel is a leaf: flat arrays, integers and floats in, outputs written over ``range(start, stop)``
-of its extent::
+A kernel is a leaf: flat arrays, integers, floats and records of integers (``NamedTuple``) in, outputs
+written over ``range(start, stop)`` of its extent::
 
     @kernel
     def add(a: Input, b: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
@@ -48,8 +48,7 @@ Output = Annotated[Array, "output"]
 Scratch = Annotated[Array, "scratch"]
 """A flat array of the calling thread's own, with no particular content."""
 
-Role = Literal["input", "output", "scratch", "int", "float"]
-_SLOTS: dict[Role, int] = {"input": 2, "output": 2, "scratch": 2, "int": 1, "float": 1}
+Role = Literal["input", "output", "scratch", "int", "float", "record"]
 
 ENTRY = types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64)
 """Signature of every compiled entry: (row, address of the thread's scratch, start, stop)."""
@@ -62,11 +61,18 @@ class Parameter:
     name: str
     role: Role
     slot: int
+    record: Any = None
+    """For the role ``record``: the NamedTuple of integers that the argument is."""
+
+    @property
+    def slots(self) -> int:
+        """Slots taken: an array's address and length, a record's fields, or one."""
+        return 2 if self.is_array else len(self.record._fields) if self.record else 1
 
     @property
     def is_array(self) -> bool:
         """Whether the row holds an address and a length."""
-        return _SLOTS[self.role] == 2
+        return self.role in ("input", "output", "scratch")
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Kernel:
         self.function = function
         self.__doc__ = function.__doc__
         self.parameters = _parameters(function)
-        self.slots = sum(_SLOTS[p.role] for p in self.parameters)
+        self.slots = sum(p.slots for p in self.parameters)
         self._entries: dict[tuple[str, ...], Entry] = {}
 
     def __repr__(self) -> str:
@@ -124,7 +130,7 @@ class Kernel:
                 f"unknown {sorted(set(arguments) - names)}"
             )
         for p in self.parameters:
-            row[p.slot : p.slot + _SLOTS[p.role]] = _pack(self.name, p, arguments[p.name])
+            row[p.slot : p.slot + p.slots] = _pack(self.name, p, arguments[p.name])
 
     def __call__(self, start: int, stop: int, **arguments: Any) -> None:
         """Run over ``range(start, stop)`` on arrays: what tests and experiments call.
@@ -205,11 +211,21 @@ def _parameters(function: Callable[..., None]) -> tuple[Parameter, ...]:
         raise TypeError(f"kernel {function.__name__}: the last parameters must be start and stop")
     parameters, slot = [], 0
     for name in names[:-2]:
-        hint = hints[name]
-        role: Role = {int: "int", float: "float"}.get(hint) or hint.__metadata__[0]
-        parameters.append(Parameter(name, role, slot))
-        slot += _SLOTS[role]
+        parameters.append(_parameter(name, hints[name], slot))
+        slot += parameters[-1].slots
     return tuple(parameters)
+
+
+def _parameter(name: str, hint: Any, slot: int) -> Parameter:
+    if hint in (int, float):
+        return Parameter(name, hint.__name__, slot)
+    if hasattr(hint, "__metadata__"):
+        return Parameter(name, hint.__metadata__[0], slot)
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return Parameter(name, "record", slot, hint)
+    raise TypeError(
+        f"kernel parameter {name}: not int, float, Input, Output, Scratch or a NamedTuple: {hint}"
+    )
 
 
 def _pack(owner: str, parameter: Parameter, value: Any) -> tuple[int, ...]:
@@ -217,6 +233,8 @@ def _pack(owner: str, parameter: Parameter, value: Any) -> tuple[int, ...]:
         return (int(value),)
     if parameter.role == "float":
         return struct.unpack("<q", struct.pack("<d", value))
+    if parameter.role == "record":
+        return tuple(map(int, value))
     if isinstance(value, ScratchSpace):
         return value.offset, value.size
     if value.ndim != 1 or not value.flags.c_contiguous:
@@ -228,7 +246,7 @@ def _pack(owner: str, parameter: Parameter, value: Any) -> tuple[int, ...]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _pointer(context: Any, address: Any, like: Any) -> Any:  # noqa: ARG001
+def _pointer(context: Any, address: Any, like: Any) -> Any:
     """An address as a pointer to elements of the type of ``like``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -238,10 +256,10 @@ def _pointer(context: Any, address: Any, like: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _as_float(context: Any, bits: Any) -> Any:  # noqa: ARG001
+def _as_float(context: Any, bits: Any) -> Any:
     """The float64 with these 64 bits."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), emit
@@ -257,6 +275,9 @@ def _entry_function(entry: Entry) -> Callable[..., None]:
             arguments.append(f"carray(pointer({base}row[{p.slot}], {like}), (row[{p.slot + 1}],))")
         elif p.role == "float":
             arguments.append(f"as_float(row[{p.slot}])")
+        elif p.role == "record":
+            fields = ", ".join(f"row[{p.slot + i}]" for i in range(p.slots))
+            arguments.append(f"{p.record.__name__}({fields})")
         else:
             arguments.append(f"row[{p.slot}]")
     name = "_".join((entry.kernel.name, *entry.dtypes))
@@ -269,6 +290,7 @@ def _entry_function(entry: Entry) -> Callable[..., None]:
         "as_float": _as_float,
         "leaf": entry.kernel.leaf,
         **{f"like_{d}": np.dtype(d).type(0) for d in entry.dtypes},
+        **{p.record.__name__: p.record for p in entry.kernel.parameters if p.record},
     }
     exec(compile(source, f"<entry of {entry.kernel.function.__module__}>", "exec"), scope)
     return scope[name]  # type: ignore[no-any-return]
@@ -295,7 +317,13 @@ def sources_digest() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
-    for part in (numba.__version__, np.__version__, platform.python_version(), str(simd.WIDTH)):
+    for part in (
+        numba.__version__,
+        np.__version__,
+        platform.python_version(),
+        str(simd.WIDTH),
+        str(simd.PORTABLE),
+    ):
         digest.update(part.encode())
     return digest.hexdigest()[:16]
 
@@ -319,14 +347,14 @@ class _Locator:
         return "entry"
 
     @classmethod
-    def from_function(cls, function: Any, path: str) -> _Locator | None:  # noqa: ARG003
+    def from_function(cls, function: Any, path: str) -> _Locator | None:
         return None if _cache_directory is None else cls(_cache_directory)
 
 
 class _CacheImplementation(CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
-    def check_cachable(self, data: Any) -> bool:  # noqa: ARG002
+    def check_cachable(self, data: Any) -> bool:
         # Entries hold no pointers of this process: everything arrives in the row.
         return True
 
@@ -343,6 +371,7 @@ def compile_cached(function: Callable[..., Any], signature: Any) -> Any:
 
     A cache that cannot be read or written costs time and a warning, never the run.
     """
+
     def callback() -> Any:
         return ccallback.CFunc(function, normalize_signature(signature), {}, {"error_model": "numpy"})
 
@@ -352,7 +381,7 @@ def compile_cached(function: Callable[..., Any], signature: Any) -> Any:
             try:
                 compiled._cache = _Cache(function)
                 compiled.compile()
-            except Exception as error:  # noqa: BLE001 - unpickling a damaged file may raise anything
+            except Exception as error:
                 warnings.warn(
                     f"the kernel cache in {_cache_directory} is of no use ({type(error).__name__}: {error}); "
                     "compiling without it",

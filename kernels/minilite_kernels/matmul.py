@@ -69,7 +69,9 @@ def multiply_panels(
                 start = x_offset + row * depth
                 tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
                 for k in range(depth):
-                    tile = simd.outer_multiply_add(tile, x, start + k, depth, last, weights, panel + k * PANEL)
+                    tile = simd.outer_multiply_add(
+                        tile, x, start + k, depth, last, weights, panel + k * PANEL
+                    )
                 tile = simd.clamp(tile, floor, ceiling)
                 simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
         else:
@@ -78,7 +80,9 @@ def multiply_panels(
                 start = x_offset + row * depth
                 half = simd.broadcast_row(bias, column, ROWS, 1)
                 for k in range(depth):
-                    half = simd.outer_multiply_add(half, x, start + k, depth, last, weights, panel + k * WIDTH)
+                    half = simd.outer_multiply_add(
+                        half, x, start + k, depth, last, weights, panel + k * WIDTH
+                    )
                 half = simd.clamp(half, floor, ceiling)
                 simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
 

@@ -5,9 +5,19 @@ The rounding mode is part of each name; nothing else in this package rounds accu
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minilite_kernels.kernel import Input, Output, helper, kernel
+
+
+class Scaling(NamedTuple):
+    """A tensor's zero point, and the fixed-point factor ``multiplier * 2**(shift - 31)``."""
+
+    zero: int
+    multiplier: int
+    shift: int
 
 
 @helper
@@ -39,7 +49,7 @@ def round_half_away(value: np.float32) -> np.float32:
 def quantize(
     x: Input, out: Output, scale: float, zero: int, low: int, high: int, start: int, stop: int
 ) -> None:
-    """QUANTIZE from float32 (TFLite's ``reference/quantize.h``): round half away, clamp. NaN becomes ``low``."""
+    """QUANTIZE from float32: round half away, clamp; NaN becomes ``low`` (``reference/quantize.h``)."""
     divisor = np.float32(scale)
     for i in range(start, stop):
         # Far outside the range the conversion to an integer would be undefined.
@@ -69,6 +79,6 @@ def requantize(
 
 @kernel
 def dequantize(x: Input, out: Output, scale: float, zero: int, start: int, stop: int) -> None:
-    """DEQUANTIZE to float32: ``scale * (x - zero)``, the product in float64 (TFLite's ``reference/dequantize.h``)."""
+    """DEQUANTIZE to float32: ``scale * (x - zero)``, multiplied in float64 (``reference/dequantize.h``)."""
     for i in range(start, stop):
         out[i] = np.float32(scale * np.float64(np.int64(x[i]) - zero))

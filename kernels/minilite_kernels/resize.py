@@ -97,8 +97,5 @@ def resize_bilinear_integer(
                     + np.int64(x[bottom_right + c]) * dy * dx
                 )
                 half = 1 << 19
-                if total >= 0:
-                    value = (total + half) >> 20
-                else:
-                    value = -((half - total) >> 20)
+                value = (total + half) >> 20 if total >= 0 else -((half - total) >> 20)
                 out[target + c] = out.dtype.type(value)

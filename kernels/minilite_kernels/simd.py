@@ -46,6 +46,9 @@ def host_width() -> int:
 
 WIDTH = host_width()
 
+PORTABLE = bool(os.environ.get("MINILITE_SIMD_PORTABLE"))
+"""Leave out instructions that only some hosts have, to test the general form on one that has them."""
+
 # Rows and vectors of the matrix tiles: as many accumulators as the register file holds beside the
 # operands (32 registers on AVX-512 and NEON, 16 on AVX2).
 TILE_ROWS, TILE_VECTORS = {16: (14, 2), 8: (6, 2), 4: (8, 2)}[WIDTH]
@@ -76,7 +79,7 @@ class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
 
 
-def _operation(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def operation(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Pair NumPy code (the meaning) with an intrinsic's typing function (the speed)."""
 
     def pair(typing_function: Callable[..., Any]) -> Any:
@@ -87,7 +90,7 @@ def _operation(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], An
     return pair
 
 
-class _Emitter:
+class Emitter:
     """Short names for the IR that the operations below are made of."""
 
     def __init__(self, context: Any, builder: Any, signature: Signature, arguments: Any) -> None:
@@ -133,7 +136,7 @@ class _Emitter:
         b = self.builder
         vector = value.type
         address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
-        name = f"llvm.masked.store.v{vector.count}{_suffix(vector.element)}.p0v{vector.count}{_suffix(vector.element)}"
+        name = f"llvm.masked.store.{_mangled(vector)}.p0{_mangled(vector)}"
         kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _I32, mask.type])
         function = cgutils.get_or_insert_function(b.module, kind, name)
         b.call(function, [value, address, _I32(_bytes(vector.element)), mask])
@@ -141,7 +144,7 @@ class _Emitter:
     def masked_load(self, pointer: Any, offset: Any, vector: ir.VectorType, mask: Any) -> Any:
         b = self.builder
         address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
-        name = f"llvm.masked.load.v{vector.count}{_suffix(vector.element)}.p0v{vector.count}{_suffix(vector.element)}"
+        name = f"llvm.masked.load.{_mangled(vector)}.p0{_mangled(vector)}"
         kind = ir.FunctionType(vector, [vector.as_pointer(), _I32, mask.type, vector])
         function = cgutils.get_or_insert_function(b.module, kind, name)
         zero = ir.Constant(vector, None)
@@ -152,7 +155,7 @@ class _Emitter:
         if not _FUSED:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         kind = ir.FunctionType(a.type, [a.type] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{a.type.count}f32")
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{_mangled(a.type)}")
         return self.builder.call(function, [a, b, c])
 
 
@@ -160,8 +163,10 @@ def _bytes(element: Any) -> int:
     return 4 if isinstance(element, ir.FloatType) else element.width // 8
 
 
-def _suffix(element: Any) -> str:
-    return "f32" if isinstance(element, ir.FloatType) else f"i{element.width}"
+def _mangled(vector: ir.VectorType) -> str:
+    """The type as it stands in the names of LLVM's intrinsics."""
+    element = "f32" if isinstance(vector.element, ir.FloatType) else f"i{vector.element.width}"
+    return f"v{vector.count}{element}"
 
 
 def _each(tile: TileType) -> list[tuple[int, int, int]]:
@@ -169,13 +174,13 @@ def _each(tile: TileType) -> list[tuple[int, int, int]]:
     return [(i, j, i * tile.vectors + j) for i in range(tile.rows) for j in range(tile.vectors)]
 
 
-def _rows(offset: int, stride: int, last: int, rows: int, columns: int) -> Array:
+def tile_rows(offset: int, stride: int, last: int, rows: int, columns: int) -> Array:
     """Index array [rows, columns] of a tile in a flat array."""
     starts = offset + np.minimum(np.arange(rows), last) * stride
     return starts[:, None] + np.arange(columns)
 
 
-def _map(e: _Emitter, tile: TileType, function: Callable[[int, int, Any], Any], value: Any) -> Any:
+def map_tile(e: Emitter, tile: TileType, function: Callable[[int, int, Any], Any], value: Any) -> Any:
     """A tile whose registers are ``function(row, vector, register)`` of another's."""
     result = ir.Constant(e.context.get_value_type(tile), ir.Undefined)
     for row, vector, place in _each(tile):
@@ -188,16 +193,16 @@ def _broadcast_row(array: Array, offset: int, rows: int, vectors: int) -> Array:
     return np.tile(array[offset : offset + vectors * WIDTH], (rows, 1))
 
 
-@_operation(_broadcast_row)
-def broadcast_row(context: Any, array: Any, offset: Any, rows: Any, vectors: Any) -> Any:  # noqa: ARG001
+@operation(_broadcast_row)
+def broadcast_row(context: Any, array: Any, offset: Any, rows: Any, vectors: Any) -> Any:
     """A tile whose every row is ``array[offset:offset + vectors * WIDTH]``: a bias."""
     tile = TileType(rows.literal_value, vectors.literal_value, array.dtype)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emitter(context, builder, signature, arguments)
+        e = Emitter(context, builder, signature, arguments)
         source = e.data(0)
         row = [e.load(source, e.offset(arguments[1], WIDTH * j), tile.vector) for j in range(tile.vectors)]
-        return _map(e, tile, lambda i, j, _: row[j], None)
+        return map_tile(e, tile, lambda i, j, _: row[j], None)
 
     return tile(array, types.intp, rows, vectors), emit
 
@@ -205,18 +210,18 @@ def broadcast_row(context: Any, array: Any, offset: Any, rows: Any, vectors: Any
 def _outer_multiply_add(
     tile: Array, x: Array, offset: int, stride: int, last: int, weights: Array, panel: int
 ) -> Array:
-    column = x[_rows(offset, stride, last, tile.shape[0], 1)]
+    column = x[tile_rows(offset, stride, last, tile.shape[0], 1)]
     return tile + column * weights[panel : panel + tile.shape[1]]
 
 
-@_operation(_outer_multiply_add)
+@operation(_outer_multiply_add)
 def outer_multiply_add(
     context: Any, tile: Any, x: Any, offset: Any, stride: Any, last: Any, weights: Any, panel: Any
-) -> Any:  # noqa: ARG001
+) -> Any:
     """``tile[i, :] += x[offset + i * stride] * weights[panel:]``: one step of a matrix product."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emitter(context, builder, signature, arguments)
+        e = Emitter(context, builder, signature, arguments)
         value, _, offset, stride, last, _, panel = arguments
         x, weights = e.data(1), e.data(5)
         row = [e.load(weights, e.offset(panel, WIDTH * j), tile.vector) for j in range(tile.vectors)]
@@ -225,7 +230,7 @@ def outer_multiply_add(
             e.splat(builder.load(builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])))
             for i in range(tile.rows)
         ]
-        return _map(e, tile, lambda i, j, old: e.multiply_add(column[i], row[j], old), value)
+        return map_tile(e, tile, lambda i, j, old: e.multiply_add(column[i], row[j], old), value)
 
     return tile(tile, x, types.intp, types.intp, types.intp, weights, types.intp), emit
 
@@ -235,19 +240,19 @@ def _pairwise_multiply_add(
 ) -> Array:
     width = min(columns, tile.shape[1])
     result = tile.copy()
-    rows = _rows(offset, stride, tile.shape[0], tile.shape[0], width)
+    rows = tile_rows(offset, stride, tile.shape[0], tile.shape[0], width)
     result[:, :width] += x[rows] * weights[panel : panel + width]
     return result
 
 
-@_operation(_pairwise_multiply_add)
+@operation(_pairwise_multiply_add)
 def pairwise_multiply_add(
     context: Any, tile: Any, x: Any, offset: Any, stride: Any, weights: Any, panel: Any, columns: Any
-) -> Any:  # noqa: ARG001
-    """``tile[i, c] += x[offset + i * stride + c] * weights[panel + c]`` for ``c < columns``: a depthwise tap."""
+) -> Any:
+    """``tile[i, c] += x[offset + i * stride + c] * weights[panel + c]``, ``c < columns``: a depthwise tap."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emitter(context, builder, signature, arguments)
+        e = Emitter(context, builder, signature, arguments)
         value, _, offset, stride, _, panel, columns = arguments
         x, weights = e.data(1), e.data(4)
         masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
@@ -257,9 +262,7 @@ def pairwise_multiply_add(
 
         row = [load(weights, panel, j) for j in range(tile.vectors)]
         starts = [e.offset(offset, builder.mul(stride, _I64(i))) for i in range(tile.rows)]
-        return _map(
-            e, tile, lambda i, j, old: e.multiply_add(load(x, starts[i], j), row[j], old), value
-        )
+        return map_tile(e, tile, lambda i, j, old: e.multiply_add(load(x, starts[i], j), row[j], old), value)
 
     return tile(tile, x, types.intp, types.intp, weights, types.intp, types.intp), emit
 
@@ -268,12 +271,12 @@ def _clamp(tile: Array, low: float, high: float) -> Array:
     return np.where(tile > high, tile.dtype.type(high), np.where(tile < low, tile.dtype.type(low), tile))
 
 
-@_operation(_clamp)
-def clamp(context: Any, tile: Any, low: Any, high: Any) -> Any:  # noqa: ARG001
+@operation(_clamp)
+def clamp(context: Any, tile: Any, low: Any, high: Any) -> Any:
     """Each element limited to ``[low, high]``; NaN stays NaN."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emitter(context, builder, signature, arguments)
+        e = Emitter(context, builder, signature, arguments)
         value, low, high = arguments
         less = builder.icmp_signed if tile.element is types.int32 else builder.fcmp_ordered
         floor, ceiling = e.splat(low), e.splat(high)
@@ -282,27 +285,25 @@ def clamp(context: Any, tile: Any, low: Any, high: Any) -> Any:  # noqa: ARG001
             old = builder.select(less("<", old, floor), floor, old)
             return builder.select(less(">", old, ceiling), ceiling, old)
 
-        return _map(e, tile, limit, value)
+        return map_tile(e, tile, limit, value)
 
     return tile(tile, tile.element, tile.element), emit
 
 
 def _store(tile: Array, out: Array, offset: int, stride: int, last: int, columns: int) -> None:
     width = min(columns, tile.shape[1])
-    out[_rows(offset, stride, last, tile.shape[0], width)] = tile[:, :width]
+    out[tile_rows(offset, stride, last, tile.shape[0], width)] = tile[:, :width]
 
 
-@_operation(_store)
-def store(
-    context: Any, tile: Any, out: Any, offset: Any, stride: Any, last: Any, columns: Any
-) -> Any:  # noqa: ARG001
+@operation(_store)
+def store(context: Any, tile: Any, out: Any, offset: Any, stride: Any, last: Any, columns: Any) -> Any:
     """``out[offset + i * stride + c] = tile[i, c]`` for ``c < columns``, narrowed to ``out``'s integers.
 
     Values must already lie in the range of ``out``'s type.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emitter(context, builder, signature, arguments)
+        e = Emitter(context, builder, signature, arguments)
         value, _, offset, stride, last, columns = arguments
         target = e.data(1)
         masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]

@@ -44,11 +44,11 @@ def new_counters(stages: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: Any) -> Any:  # noqa: ARG001
+def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: Any) -> Any:
     """Call a compiled entry."""
     word = ir.IntType(64)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = word.as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
         function = builder.inttoptr(arguments[0], kind.as_pointer())
@@ -59,20 +59,22 @@ def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _fetch_add(context: Any, counters: Any, place: Any) -> Any:  # noqa: ARG001
+def _fetch_add(context: Any, counters: Any, place: Any) -> Any:
     """Atomically add one to ``counters[place]``; the value before."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.atomic_rmw("add", builder.gep(arguments[0], [arguments[1]]), ir.IntType(64)(1), "seq_cst")
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw(
+            "add", builder.gep(arguments[0], [arguments[1]]), ir.IntType(64)(1), "seq_cst"
+        )
 
     return types.int64(_INT64, types.int64), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _atomic_load(context: Any, counters: Any, place: Any) -> Any:  # noqa: ARG001
+def _atomic_load(context: Any, counters: Any, place: Any) -> Any:
     """Read ``counters[place]``; what its writer wrote before is visible afterwards."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
 
     return types.int64(_INT64, types.int64), emit

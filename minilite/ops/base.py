@@ -121,15 +121,15 @@ class Op:
         """
         raise NotImplementedError
 
-    def lower(self, node: Node, lowering: Lowering) -> bool:  # noqa: ARG002
+    def lower(self, node: Node, lowering: Lowering) -> bool:
         """Write this node as kernel steps; False: no kernel for this case, ``evaluate`` is called."""
         return False
 
-    def multiply_adds(self, node: Node) -> int:  # noqa: ARG002
+    def multiply_adds(self, node: Node) -> int:
         """Multiply-add operations of one run, for costs and profiles."""
         return 0
 
-    def tolerance(self, node: Node) -> Tolerance:  # noqa: ARG002
+    def tolerance(self, node: Node) -> Tolerance:
         """How exact this node has to be against TFLite's reference kernel."""
         return EXACT
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -19,6 +19,7 @@ from minilite.ops.checks import (
     check_types,
     is_quantized,
 )
+from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import Int32Array, output_range, quantize_multiplier, requantize
 from minilite.shapes import Window, padded_size
 
@@ -183,6 +184,27 @@ class _Convolution(Op):
         return rounding(length, 0, 1, addend=2)
 
 
+def _lowers(node: Node) -> bool:
+    """Whether weights and bias are constants, so that they can be packed once."""
+    bias = node.optional_input(2)
+    return node.input(1).is_constant and (bias is None or bias.is_constant)
+
+
+def _bias(node: Node, geometry: Window) -> Array:
+    """The bias [out_c], zeros where there is none."""
+    bias = node.optional_input(2)
+    if bias is not None and bias.data is not None:
+        return bias.data.reshape(-1)
+    return np.zeros(geometry.out_c, np.int32 if is_quantized(node.input(0)) else np.float32)
+
+
+def _scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Array]:
+    """Multipliers and shifts of each output channel as the kernels take them."""
+    multipliers, shifts = quantized_multipliers(node)
+    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
+    return {"multipliers": pack(multipliers), "lefts": pack(left), "rights": pack(right)}
+
+
 def _check_bias(node: Node, geometry: Window) -> None:
     bias = node.optional_input(2)
     if bias is not None and bias.size != geometry.out_c:
@@ -241,6 +263,106 @@ class Conv2D(_Convolution):
             sums[(slice(None), *tap.outputs)] += products.reshape(g.groups, *patch.shape[:3], g.multiplier)
         return np.moveaxis(sums, 0, 3).reshape(g.output_shape)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        geometry = convolution_geometry(node)
+        if geometry.groups != 1 or not _lowers(node):
+            return False
+        lower = self._lower_quantized if is_quantized(node.input(0)) else self._lower_float
+        lower(node, lowering, geometry)
+        return True
+
+    def _lower_float(self, node: Node, lowering: Lowering, g: Window) -> None:
+        from minilite_kernels import convolution, matmul
+
+        depth = g.kernel_h * g.kernel_w * g.in_c
+        low, high = output_range(node.options.fused_activation_function, node.output)
+        pixels = g.batch * g.out_h * g.out_w
+        chunk = grain(pixels, depth * g.out_c, matmul.ROWS)
+        shared = {
+            "x": node.input(0),
+            "weights": lowering.constant(node.input(1), _pack_float),
+            "bias": matmul.pack_columns(_bias(node, g)),
+            "out": node.output,
+            "low": low,
+            "high": high,
+        }
+        if (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1):
+            # The picture is the matrix: nothing to gather.
+            lowering.step(
+                matmul.matmul_float, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared
+            )
+            return
+        chunk = min(chunk, max(1, _PATCH_BYTES // (4 * depth * matmul.ROWS)) * matmul.ROWS)
+        lowering.step(
+            convolution.convolve_float,
+            node,
+            extent=pixels,
+            grain=chunk,
+            patches=lowering.scratch(np.float32, chunk * depth),
+            w=kernel_window(g),
+            out_c=g.out_c,
+            **shared,
+        )
+
+    def _lower_quantized(self, node: Node, lowering: Lowering, g: Window) -> None:
+        from minilite_kernels import matmul, quantized
+
+        depth = g.kernel_h * g.kernel_w * g.in_c
+        x_zero, weight_zero = zero_points(node)
+        # The kernel multiplies unsigned by signed bytes: int8 pictures and uint8 filters move by 128.
+        signed = node.input(0).type is TensorType.INT8
+        moved_x, moved_w = (x_zero + 128, weight_zero) if signed else (x_zero, weight_zero - 128)
+        weights = lowering.constant(node.input(1), _signed_filters)
+        totals = weights.reshape(g.out_c, depth).sum(axis=1, dtype=np.int64)
+        bias = _bias(node, g) - moved_x * totals + depth * moved_x * moved_w
+        pixels = g.batch * g.out_h * g.out_w
+        chunk = grain(pixels, depth * g.out_c / 2, matmul.ROWS)
+        chunk = min(chunk, max(1, _PATCH_BYTES // (depth * matmul.ROWS)) * matmul.ROWS)
+        low, high = output_range(node.options.fused_activation_function, node.output)
+        assert node.output.quantization is not None
+        lowering.step(
+            quantized.convolve_quantized,
+            node,
+            extent=pixels,
+            grain=chunk,
+            x=node.input(0),
+            weights=lowering.constant(node.input(1), _pack_quantized),
+            bias=matmul.pack_columns(bias.astype(np.int32)),
+            **_scaling_tables(node, matmul.pack_columns),
+            out=node.output,
+            patches=lowering.scratch(node.input(0).dtype, chunk * quantized.pad_depth(depth)),
+            sums=lowering.scratch(np.int32, chunk),
+            w=kernel_window(g),
+            out_c=g.out_c,
+            x_zero=x_zero,
+            flip=-128 if signed else 0,
+            weight_zero=moved_w,
+            zero=node.output.quantization.zero_point,
+            low=low,
+            high=high,
+        )
+
+
+_PATCH_BYTES = 1 << 18
+"""Scratch for gathered patches: they stay in the second-level cache while all filters pass over them."""
+
+
+def _pack_float(filters: Array) -> Array:
+    from minilite_kernels import matmul
+
+    return matmul.pack_panels(filters.reshape(len(filters), -1))
+
+
+def _signed_filters(filters: Array) -> Array:
+    """uint8 filters less 128, int8 filters as they are."""
+    return filters if filters.dtype == np.int8 else (filters ^ 0x80).view(np.int8)
+
+
+def _pack_quantized(filters: Array) -> Array:
+    from minilite_kernels import quantized
+
+    return quantized.pack_groups(_signed_filters(filters).reshape(len(filters), -1))
+
 
 @operator("DEPTHWISE_CONV_2D")
 class DepthwiseConv2D(_Convolution):
@@ -278,3 +400,44 @@ class DepthwiseConv2D(_Convolution):
         for tap in g.taps():
             sums[tap.outputs] += x[tap.inputs][..., None] * filters[tap.y, tap.x]
         return sums.reshape(g.output_shape)  # type: ignore[no-any-return]
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import depthwise, quantized
+
+        g = convolution_geometry(node)
+        if g.multiplier != 1 or not _lowers(node):
+            return False
+        low, high = output_range(node.options.fused_activation_function, node.output)
+        rows = g.batch * g.out_h
+        # A product here takes about four times as long as in a matrix tile.
+        chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
+        shared = {
+            "extent": rows,
+            "grain": chunk,
+            "x": node.input(0),
+            "bias": depthwise.pad_channels(_bias(node, g)),
+            "out": node.output,
+            "w": kernel_window(g),
+            "low": low,
+            "high": high,
+        }
+        if not is_quantized(node.input(0)):
+            lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **shared)
+            return True
+        x_zero, weight_zero = zero_points(node)
+        assert node.output.quantization is not None
+        lowering.step(
+            quantized.depthwise_quantized,
+            node,
+            weights=lowering.constant(node.input(1), _centered_filters, weight_zero),
+            **_scaling_tables(node, depthwise.pad_channels),
+            x_zero=x_zero,
+            zero=node.output.quantization.zero_point,
+            **shared,
+        )
+        return True
+
+
+def _centered_filters(filters: Array, zero_point: int) -> Array:
+    """Filters less their zero point, which takes 16 bits."""
+    return filters.astype(np.int16) - np.int16(zero_point)

@@ -1,0 +1,232 @@
+"""CONV_2D and DEPTHWISE_CONV_2D on uint8 and int8, bit for bit as TFLite's reference kernels.
+
+Sums are exact in 32 bits, so that the order of additions does not matter; what the zero points add is
+moved into the bias and, for filters with a zero point (uint8), a sum over each patch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilite_kernels import simd
+from minilite_kernels import simd_integer as integer
+from minilite_kernels.convolution import gather_patches
+from minilite_kernels.depthwise import PIXELS
+from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kernel
+from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
+from minilite_kernels.window import Window, interior_columns, valid_taps
+
+WIDTH, GROUP = simd.WIDTH, integer.GROUP
+
+
+def pad_depth(depth: int) -> int:
+    """Depth after padding to whole groups."""
+    return -(-depth // GROUP) * GROUP
+
+
+def pack_groups(weights: Array) -> npt.NDArray[np.int8]:
+    """int8 ``weights`` [columns, depth] -> flat panels, each [depth / 4, panel width, 4]."""
+    columns, depth = weights.shape
+    padded = np.zeros((pad_columns(columns), pad_depth(depth)), np.int8)
+    padded[:columns, :depth] = weights
+    panels = [
+        padded[n : n + PANEL].reshape(-1, pad_depth(depth) // GROUP, GROUP).transpose(1, 0, 2).ravel()
+        for n in range(0, len(padded), PANEL)
+    ]
+    return np.concatenate(panels)
+
+
+@helper
+def multiply_groups(
+    x: Any,
+    rows: int,
+    depth: int,
+    sums: Any,
+    weights: Any,
+    weight_zero: int,
+    bias: Any,
+    multipliers: Any,
+    lefts: Any,
+    rights: Any,
+    out: Any,
+    out_offset: int,
+    columns: int,
+    zero: int,
+    low: int,
+    high: int,
+) -> None:
+    """``out[r, c] = clamp(scale_c(bias[c] - weight_zero * sums[r] + sum_k x[r, k] * weights[c, k]) + zero)``.
+
+    ``x`` unsigned bytes [rows, depth], depth padded to whole groups.
+    """
+    floor, ceiling = np.int32(low), np.int32(high)
+    for column in range(0, columns, PANEL):
+        panel = column * depth
+        valid = columns - column
+        if valid > WIDTH:
+            for row in range(0, rows, ROWS):
+                last = min(ROWS, rows - row) - 1
+                tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
+                for k in range(0, depth, GROUP):
+                    tile = integer.dot_multiply_add(
+                        tile, x, row * depth + k, depth, last, weights, panel + k * PANEL
+                    )
+                if weight_zero != 0:
+                    tile = integer.add_row_terms(tile, sums, row, last, -weight_zero)
+                tile = integer.requantize(tile, multipliers, lefts, rights, column, zero)
+                tile = simd.clamp(tile, floor, ceiling)
+                simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
+        else:
+            for row in range(0, rows, ROWS):
+                last = min(ROWS, rows - row) - 1
+                half = simd.broadcast_row(bias, column, ROWS, 1)
+                for k in range(0, depth, GROUP):
+                    half = integer.dot_multiply_add(
+                        half, x, row * depth + k, depth, last, weights, panel + k * WIDTH
+                    )
+                if weight_zero != 0:
+                    half = integer.add_row_terms(half, sums, row, last, -weight_zero)
+                half = integer.requantize(half, multipliers, lefts, rights, column, zero)
+                half = simd.clamp(half, floor, ceiling)
+                simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
+
+
+@kernel
+def convolve_quantized(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    multipliers: Input,
+    lefts: Input,
+    rights: Input,
+    out: Output,
+    patches: Scratch,
+    sums: Scratch,
+    w: Window,
+    out_c: int,
+    x_zero: int,
+    flip: int,
+    weight_zero: int,
+    zero: int,
+    low: int,
+    high: int,
+    start: int,
+    stop: int,
+) -> None:
+    """CONV_2D on uint8 or int8, output pixels ``start..stop`` of [batch, out_h, out_w].
+
+    Parameters
+    ----------
+    x, x_zero, flip:
+        NHWC and its zero point; ``flip`` is -128 for int8, whose bytes it makes unsigned, else 0.
+    weights, weight_zero:
+        Through ``pack_groups``, uint8 filters less 128; their zero point, less 128 too.
+    bias, multipliers, lefts, rights:
+        int32, one for each output channel, padded as ``matmul.pack_columns`` does. The bias holds all
+        that the zero points add that does not depend on ``x``.
+    patches, sums:
+        Room for one patch (padded to whole groups, type of ``x``) and one int32 for each pixel.
+    """
+    depth = w.kernel_h * w.kernel_w * w.in_c
+    stride = (depth + GROUP - 1) // GROUP * GROUP
+    rows = stop - start
+    gather_patches(x, patches, stride, x.dtype.type(x_zero), w, start, stop)
+    if flip != 0:
+        for i in range(rows * stride):
+            patches[i] = x.dtype.type(patches[i] ^ flip)
+    if weight_zero != 0:
+        for row in range(rows):
+            total = np.int32(0)
+            for k in range(row * stride, row * stride + depth):
+                total += np.int32(patches[k])
+            sums[row] = total
+    multiply_groups(
+        patches,
+        rows,
+        stride,
+        sums,
+        weights,
+        weight_zero,
+        bias,
+        multipliers,
+        lefts,
+        rights,
+        out,
+        start * out_c,
+        out_c,
+        zero,
+        low,
+        high,
+    )
+
+
+@kernel
+def depthwise_quantized(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    multipliers: Input,
+    lefts: Input,
+    rights: Input,
+    out: Output,
+    w: Window,
+    x_zero: int,
+    zero: int,
+    low: int,
+    high: int,
+    start: int,
+    stop: int,
+) -> None:
+    """DEPTHWISE_CONV_2D with multiplier 1 on uint8 or int8, output rows ``start..stop`` of [batch, out_h].
+
+    ``x`` NHWC; ``weights`` int16 [kernel_h, kernel_w, channels], less their zero point; the tables
+    int32 [channels], padded to whole vectors. Taps outside the image add nothing.
+    """
+    floor, ceiling = np.int32(low), np.int32(high)
+    first, after = interior_columns(w)
+    wide = after - first >= PIXELS
+    channels = w.in_c
+    step, dilated, line = w.stride_w * channels, w.dilation_w * channels, w.dilation_h * w.in_w * channels
+    for row in range(start, stop):
+        top = row % w.out_h * w.stride_h - w.pad_top
+        ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+        source = (row // w.out_h * w.in_h + top) * w.in_w * channels
+        target = row * w.out_w * channels
+        for c in range(0, channels, WIDTH):
+            valid = channels - c
+            column = 0
+            while column < w.out_w:
+                if wide and first <= column < after:
+                    column = min(column, after - PIXELS)
+                    left = source + (column * w.stride_w - w.pad_left) * channels + c
+                    tile = simd.broadcast_row(bias, c, PIXELS, 1)
+                    for ky in range(ky_first, ky_last):
+                        for kx in range(w.kernel_w):
+                            at = left + ky * line + kx * dilated
+                            tap = (ky * w.kernel_w + kx) * channels + c
+                            tile = integer.pairwise_multiply_add(
+                                tile, x, at, step, x_zero, weights, tap, valid
+                            )
+                    tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
+                    tile = simd.clamp(tile, floor, ceiling)
+                    simd.store(tile, out, target + column * channels + c, channels, PIXELS, valid)
+                    column += PIXELS
+                else:
+                    origin = column * w.stride_w - w.pad_left
+                    kx_first, kx_last = valid_taps(origin, w.in_w, w.kernel_w, w.dilation_w)
+                    left = source + origin * channels + c
+                    single = simd.broadcast_row(bias, c, 1, 1)
+                    for ky in range(ky_first, ky_last):
+                        for kx in range(kx_first, kx_last):
+                            at = left + ky * line + kx * dilated
+                            tap = (ky * w.kernel_w + kx) * channels + c
+                            single = integer.pairwise_multiply_add(
+                                single, x, at, step, x_zero, weights, tap, valid
+                            )
+                    single = integer.requantize(single, multipliers, lefts, rights, c, zero)
+                    single = simd.clamp(single, floor, ceiling)
+                    simd.store(single, out, target + column * channels + c, channels, 0, valid)
+                    column += 1

@@ -1,0 +1,213 @@
+"""Tile operations on 8-bit integers: exact dot products and TFLite's requantization.
+
+As in ``simd``, each operation has a NumPy body (its meaning) and an LLVM body (its speed).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+
+from minilite_kernels import simd
+from minilite_kernels.simd import WIDTH, Array, Emitter, map_tile, operation, tile_rows
+
+GROUP = 4
+"""8-bit values that one lane multiplies and adds at once."""
+
+_FEATURES = binding.get_host_cpu_features()
+
+# vpdpbusd: unsigned x signed, four products summed into a 32-bit lane without saturation.
+_DOT_PRODUCT = {
+    16: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.512"),
+    8: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.256"),
+    4: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.128"),
+}[WIDTH]
+_HAS_DOT_PRODUCT = bool(_FEATURES.get(_DOT_PRODUCT[0])) and not simd.PORTABLE
+# LLVM 21 gave the instruction's operands their own element type.
+_BYTE_OPERANDS = binding.llvm_version_info[0] >= 21
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_LANES32, _LANES64 = ir.VectorType(_I32, WIDTH), ir.VectorType(_I64, WIDTH)
+_BYTES = ir.VectorType(_I8, WIDTH * GROUP)
+
+
+def _dot_multiply_add(
+    tile: Array, x: Array, offset: int, stride: int, last: int, weights: Array, panel: int
+) -> Array:
+    values = x.view(np.uint8)[tile_rows(offset, stride, last, tile.shape[0], GROUP)].astype(np.int32)
+    group = weights[panel : panel + tile.shape[1] * GROUP].reshape(-1, GROUP).astype(np.int32)
+    return tile + values @ group.T
+
+
+@operation(_dot_multiply_add)
+def dot_multiply_add(
+    context: Any, tile: Any, x: Any, offset: Any, stride: Any, last: Any, weights: Any, panel: Any
+) -> Any:
+    """``tile[i, c] += sum_g x[offset + i * stride + g] * weights[panel + 4 * c + g]``, ``g < 4``; int32 wraps.
+
+    The bytes of ``x`` are taken as unsigned, those of ``weights`` as signed.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, stride, last, _, panel = arguments
+        x, weights = e.data(1), e.data(5)
+        row = [e.load(weights, e.offset(panel, WIDTH * GROUP * j), _BYTES) for j in range(tile.vectors)]
+        column = []
+        for i in range(tile.rows):
+            address = builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])
+            four = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
+            column.append(builder.bitcast(e.splat(four), _BYTES))
+        return map_tile(e, tile, lambda i, j, old: _dot(builder, old, column[i], row[j]), value)
+
+    return tile(tile, x, types.intp, types.intp, types.intp, weights, types.intp), emit
+
+
+def _dot(builder: Any, accumulator: Any, unsigned: Any, signed: Any) -> Any:
+    """``accumulator[l] + sum_g unsigned[4 l + g] * signed[4 l + g]`` on 32-bit lanes."""
+    if _HAS_DOT_PRODUCT:
+        operand = _BYTES if _BYTE_OPERANDS else _LANES32
+        kind = ir.FunctionType(_LANES32, [_LANES32, operand, operand])
+        function = cgutils.get_or_insert_function(builder.module, kind, _DOT_PRODUCT[1])
+        if not _BYTE_OPERANDS:
+            unsigned, signed = (builder.bitcast(v, _LANES32) for v in (unsigned, signed))
+        return builder.call(function, [accumulator, unsigned, signed])
+    # Each 32-bit lane's four bytes are shifted out in turn; products of 8-bit values fit 32 bits.
+    unsigned, signed = (builder.bitcast(v, _LANES32) for v in (unsigned, signed))
+    for byte in range(GROUP):
+        up = ir.Constant(_LANES32, [24 - 8 * byte] * WIDTH)
+        down = ir.Constant(_LANES32, [24] * WIDTH)
+        left = builder.lshr(builder.shl(unsigned, up), down)
+        right = builder.ashr(builder.shl(signed, up), down)
+        accumulator = builder.add(accumulator, builder.mul(left, right))
+    return accumulator
+
+
+def _pairwise_dot_add(
+    tile: Array, x: Array, offset: int, stride: int, zero: int, weights: Array, panel: int, columns: int
+) -> Array:
+    width = min(columns, tile.shape[1])
+    result = tile.copy()
+    values = x[tile_rows(offset, stride, tile.shape[0], tile.shape[0], width)].astype(np.int32)
+    result[:, :width] += (values - np.int32(zero)) * weights[panel : panel + width].astype(np.int32)
+    return result
+
+
+@operation(_pairwise_dot_add)
+def pairwise_multiply_add(
+    context: Any,
+    tile: Any,
+    x: Any,
+    offset: Any,
+    stride: Any,
+    zero: Any,
+    weights: Any,
+    panel: Any,
+    columns: Any,
+) -> Any:
+    """``tile[i, c] += (x[offset + i * stride + c] - zero) * weights[panel + c]``, ``c < columns``.
+
+    A depthwise tap: ``x`` uint8 or int8, ``weights`` int16 (a uint8 filter less its zero point).
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, stride, zero, _, panel, columns = arguments
+        source, weights_data = e.data(1), e.data(5)
+        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+        widen = builder.sext if x.dtype.signed else builder.zext
+
+        def load(pointer: Any, start: Any, j: int, bits: int) -> Any:
+            narrow = ir.VectorType(ir.IntType(bits), WIDTH)
+            return e.masked_load(pointer, e.offset(start, WIDTH * j), narrow, masks[j])
+
+        row = [builder.sext(load(weights_data, panel, j, 16), _LANES32) for j in range(tile.vectors)]
+        starts = [e.offset(offset, builder.mul(stride, _I64(i))) for i in range(tile.rows)]
+        shift = e.splat(builder.trunc(zero, _I32))
+
+        def tap(i: int, j: int, old: Any) -> Any:
+            values = widen(load(source, starts[i], j, 8), _LANES32)
+            return builder.add(old, builder.mul(builder.sub(values, shift), row[j]))
+
+        return map_tile(e, tile, tap, value)
+
+    signature = tile(tile, x, types.intp, types.intp, types.int64, weights, types.intp, types.intp)
+    return signature, emit
+
+
+def _add_row_terms(tile: Array, terms: Array, offset: int, last: int, factor: int) -> Array:
+    rows = offset + np.minimum(np.arange(tile.shape[0]), last)
+    return tile + (terms[rows] * np.int32(factor))[:, None]
+
+
+@operation(_add_row_terms)
+def add_row_terms(context: Any, tile: Any, terms: Any, offset: Any, last: Any, factor: Any) -> Any:
+    """``tile[i, :] += terms[offset + i] * factor``; int32 wraps."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, last, factor = arguments
+        source, narrow = e.data(1), builder.trunc(factor, _I32)
+        rows = []
+        for i in range(tile.rows):
+            term = builder.load(builder.gep(source, [e.offset(offset, e.clamped_row(i, last, _I64(1)))]))
+            rows.append(e.splat(builder.mul(term, narrow)))
+        return map_tile(e, tile, lambda i, j, old: builder.add(old, rows[i]), value)
+
+    return tile(tile, terms, types.intp, types.intp, types.int64), emit
+
+
+def _requantize(
+    tile: Array, multipliers: Array, lefts: Array, rights: Array, column: int, zero: int
+) -> Array:
+    part = slice(column, column + tile.shape[1])
+    left, right = lefts[part].astype(np.int64), rights[part].astype(np.int64)
+    shifted = (tile.astype(np.int64) << left).astype(np.int32).astype(np.int64)
+    high = (shifted * multipliers[part] + (1 << 30)) >> 31
+    half = (np.int64(1) << right) >> 1
+    rounded = (high + half - ((high < 0) & (right > 0))) >> right
+    return (rounded + zero).astype(np.int32)
+
+
+@operation(_requantize)
+def requantize(
+    context: Any, tile: Any, multipliers: Any, lefts: Any, rights: Any, column: Any, zero: Any
+) -> Any:
+    """Each column scaled by its ``multiplier * 2**(left - right - 31)`` with double rounding, plus ``zero``.
+
+    TFLite's ``MultiplyByQuantizedMultiplier`` (``internal/common.cc``): a doubling high multiply with
+    ties towards +infinity, then a division by ``2**right`` with ties away from zero. The tables are
+    int32, one value a column from ``column`` on, padded to whole tiles.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, _, _, column, zero = arguments
+        b = builder
+
+        def table(position: int, j: int) -> Any:
+            return e.load(e.data(position), e.offset(column, WIDTH * j), _LANES32)
+
+        columns = [tuple(table(position, j) for position in (1, 2, 3)) for j in range(tile.vectors)]
+        offset = e.splat(b.trunc(zero, _I32))
+
+        def scale(_i: int, j: int, old: Any) -> Any:
+            multiplier, left, right = columns[j]
+            wide = b.mul(b.sext(b.shl(old, left), _LANES64), b.sext(multiplier, _LANES64))
+            high = b.ashr(b.add(wide, e.constant(1 << 30, _LANES64)), e.constant(31, _LANES64))
+            # What follows fits 32 bits but for the half that is added: stay in 64.
+            far = b.zext(right, _LANES64)
+            half = b.lshr(b.shl(e.constant(1, _LANES64), far), e.constant(1, _LANES64))
+            negative = b.icmp_signed("<", high, e.constant(0, _LANES64))
+            divided = b.icmp_signed("!=", far, e.constant(0, _LANES64))
+            away = b.zext(b.and_(negative, divided), _LANES64)
+            rounded = b.ashr(b.sub(b.add(high, half), away), far)
+            return b.add(b.trunc(rounded, _LANES32), offset)
+
+        return map_tile(e, tile, scale, value)
+
+    return tile(tile, multipliers, lefts, rights, types.intp, types.int64), emit

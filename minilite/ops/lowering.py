@@ -1,0 +1,44 @@
+"""What operators share when they write themselves as kernel steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minilite.shapes import Window
+
+if TYPE_CHECKING:
+    from minilite_kernels.window import Window as KernelWindow
+
+CHUNK_COST = 1 << 21
+"""Multiply-adds in one chunk: some 20 microseconds, long against claiming a chunk, short against a step."""
+
+LEAST_CHUNKS = 12
+"""A large step is cut at least so often, so that a few threads finish together."""
+
+SMALL_STEP = 1 << 17
+"""Multiply-adds below which a step is not cut: it would take longer to share than to do."""
+
+
+def grain(extent: int, cost: float, multiple: int = 1) -> int:
+    """How many items of a step's extent make one chunk.
+
+    Parameters
+    ----------
+    extent:
+        Items in all.
+    cost:
+        Multiply-adds (or what takes as long) of one item.
+    multiple:
+        Chunks begin at multiples of this many items, such as the rows of a register tile.
+    """
+    if extent * cost <= SMALL_STEP:
+        return max(extent, 1)
+    items = min(CHUNK_COST / max(cost, 1), extent / LEAST_CHUNKS)
+    return max(multiple, -(-int(items) // multiple) * multiple)
+
+
+def kernel_window(window: Window) -> KernelWindow:
+    """The geometry as kernels take it: the same numbers without batch, output channels and groups."""
+    from minilite_kernels.window import Window as KernelWindow
+
+    return KernelWindow(*(getattr(window, name) for name in KernelWindow._fields))

@@ -1,0 +1,394 @@
+"""Graph -> Plan: everything about a run that does not depend on the input's values, done once.
+
+A plan is a list of *steps* (a kernel, its arguments, and an extent that may be cut into chunks)
+grouped in *stages* (steps that do not depend on each other), and a place in one block of memory for
+every buffer. Arguments are still symbolic: an executor gives them addresses, so that executors share
+a plan and its packed weights.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from minilite_kernels.arrangement import copy_blocks
+from minilite_kernels.kernel import Entry, Kernel, ScratchSpace
+
+from minilite import memory, ops
+from minilite.errors import MiniliteError
+from minilite.graph import Array, Graph, Node, Subgraph, Tensor
+from minilite.memory import Lifetime
+
+
+@dataclass(frozen=True, eq=False)
+class Temporary:
+    """A flat array between two steps of one operator."""
+
+    dtype: np.dtype[Any]
+    size: int
+    number: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes taken."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"temporary {self.number}"
+
+
+Key: TypeAlias = int | Temporary
+"""A buffer's name: the number of the tensor that owns the memory, or a temporary."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelStep:
+    """A compiled kernel over ``range(extent)``, cut at multiples of ``grain``."""
+
+    node: Node
+    kernel: Kernel
+    arguments: Mapping[str, Any]
+    extent: int
+    grain: int
+    reads: frozenset[Key]
+    writes: frozenset[Key]
+
+    @property
+    def chunks(self) -> int:
+        """Parts that threads may claim."""
+        return -(-self.extent // self.grain)
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The kernel's specialization for the types of the arguments."""
+        return self.kernel.entry(self.arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class PythonStep:
+    """An operator that runs its NumPy reference, alone in its stage."""
+
+    node: Node
+    reads: frozenset[Key]
+    writes: frozenset[Key]
+
+
+Step: TypeAlias = KernelStep | PythonStep
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Where a tensor or temporary lives in the block."""
+
+    key: Key
+    offset: int
+    life: Lifetime
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run does, in which order, and where each value lives.
+
+    Attributes
+    ----------
+    stages:
+        Steps in execution order; those of one stage are independent of each other.
+    buffers:
+        By owner. ``owner`` says which buffer a tensor uses (aliases share one).
+    keep_all:
+        Every tensor has memory of its own, and stages follow the file's order.
+    """
+
+    subgraph: Subgraph
+    stages: tuple[tuple[Step, ...], ...]
+    buffers: Mapping[Key, Buffer]
+    owner: Mapping[int, int]
+    arena_bytes: int
+    scratch_bytes: int
+    keep_all: bool
+
+    def steps(self) -> Iterator[Step]:
+        """All steps in order."""
+        return (step for stage in self.stages for step in stage)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The compiled kernels that the plan names, each once."""
+        return tuple({id(s.entry): s.entry for s in self.steps() if isinstance(s, KernelStep)}.values())
+
+    def buffer_of(self, tensor: int) -> Buffer | None:
+        """A tensor's place, or None: a constant, or never computed."""
+        return self.buffers.get(self.owner.get(tensor, tensor))
+
+    def is_kept(self, tensor: int) -> bool:
+        """Whether the tensor's value is still there when the run is over."""
+        buffer = self.buffer_of(tensor)
+        return buffer is not None and (self.keep_all or buffer.life.last >= len(self.stages))
+
+    def verify(self) -> None:
+        """Check what the kernels rely on.
+
+        Raises
+        ------
+        MiniliteError
+            Two buffers that live at the same time overlap, a buffer leaves the block, or a step reads
+            what no earlier stage has written.
+        """
+        _verify_memory(self)
+        _verify_order(self)
+
+    def explain(self) -> str:
+        """The plan as text: stage by stage, what runs, over what, from where to where."""
+        return _explain(self)
+
+
+def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False) -> Plan:
+    """Lower every operator of a prepared graph, order the steps and place the buffers."""
+    builder = _Builder(graph.subgraphs[subgraph], keep_all)
+    for node in builder.subgraph.nodes():
+        builder.lower(node)
+    plan = builder.plan()
+    plan.verify()
+    return plan
+
+
+class _Builder:
+    """Collects steps; what ``ops.Lowering`` promises the operators."""
+
+    def __init__(self, subgraph: Subgraph, keep_all: bool) -> None:
+        self.subgraph, self.keep_all = subgraph, keep_all
+        self.steps: list[Step] = []
+        self.owner: dict[int, int] = {}
+        self.temporaries: list[Temporary] = []
+        self.scratch_bytes = 0
+
+    # -- what operators call (ops.Lowering) --
+
+    def step(self, kernel: Kernel, node: Node, *, extent: int, grain: int, **arguments: Any) -> None:
+        if extent <= 0:
+            return
+        scratch_offset, placed, reads, writes = 0, {}, set(), set()
+        for parameter in kernel.parameters:
+            value = arguments[parameter.name]
+            if isinstance(value, ScratchSpace):
+                value = ScratchSpace(value.dtype, value.size, scratch_offset)
+                scratch_offset += memory.align(value.nbytes)
+            elif isinstance(value, Tensor | Temporary) and not _is_constant(value):
+                (reads if parameter.role == "input" else writes).add(self._key(value))
+            placed[parameter.name] = value
+        if len(placed) != len(arguments):
+            raise TypeError(f"{kernel}: unknown arguments {sorted(set(arguments) - set(placed))}")
+        self.scratch_bytes = max(self.scratch_bytes, scratch_offset)
+        # A chunk smaller than the extent, but never more chunks than threads can use.
+        self.steps.append(
+            KernelStep(node, kernel, placed, extent, max(1, grain), frozenset(reads), frozenset(writes))
+        )
+
+    def constant(self, tensor: Tensor, pack: Callable[..., Array], *arguments: Any) -> Array:
+        return _packed(tensor, pack, arguments)
+
+    def scratch(self, dtype: Any, size: int) -> ScratchSpace:
+        return ScratchSpace(np.dtype(dtype), size)
+
+    def temporary(self, dtype: Any, size: int) -> Temporary:
+        self.temporaries.append(Temporary(np.dtype(dtype), size, len(self.temporaries)))
+        return self.temporaries[-1]
+
+    def alias(self, output: Tensor, source: Tensor) -> None:
+        owner = self._key(source)
+        fixed = {*self.subgraph.inputs, *self.subgraph.outputs}
+        if (
+            self.keep_all
+            or source.is_constant
+            or source.is_variable
+            or owner in fixed
+            or output.index in fixed
+        ):
+            # Memory that someone outside may write or read at any time is not shared.
+            node = next(n for n in self.subgraph.nodes() if output.index in n.operator.outputs)
+            block = min(output.size, 1 << 16)
+            if block and output.size % block:
+                block = 1
+            self.step(
+                copy_blocks, node, extent=output.size // max(block, 1), grain=max(1, (1 << 16) // max(block, 1)),
+                x=source, out=output, block=block, stride=block, offset=0,
+            )  # fmt: skip
+        else:
+            assert isinstance(owner, int)
+            self.owner[output.index] = owner
+
+    # -- the passes of a build --
+
+    def lower(self, node: Node) -> None:
+        op = ops.find(node.operator.name)
+        if op is None:
+            raise MiniliteError(
+                f"{node.operator}: minilite has no such operator", op_index=node.operator.index
+            )
+        before = len(self.steps)
+        if op.lower(node, self):
+            return
+        if len(self.steps) != before:
+            raise MiniliteError(f"{node.operator}: lowered in part only", op_index=node.operator.index)
+        inputs = (t for t in node.inputs if t is not None and not t.is_constant)
+        reads = frozenset(self._key(t) for t in inputs)
+        self.steps.append(PythonStep(node, reads, frozenset(self._key(t) for t in node.outputs)))
+
+    def plan(self) -> Plan:
+        levels = self._file_order() if self.keep_all else self._levels()
+        stages: list[list[Step]] = [[] for _ in range(max(levels, default=-1) + 1)]
+        for step, level in zip(self.steps, levels, strict=True):
+            stages[level].append(step)
+        lives = self._lifetimes(levels, len(stages))
+        keys = list(lives)
+        offsets, total = memory.place([lives[k] for k in keys])
+        buffers = {k: Buffer(k, o, lives[k]) for k, o in zip(keys, offsets, strict=True)}
+        frozen = tuple(map(tuple, stages))
+        return Plan(self.subgraph, frozen, buffers, self.owner, total, self.scratch_bytes, self.keep_all)
+
+    def _key(self, value: Tensor | Temporary) -> Key:
+        return self.owner.get(value.index, value.index) if isinstance(value, Tensor) else value
+
+    def _file_order(self) -> list[int]:
+        """One stage for each step: operator by operator, as the file has them."""
+        return list(range(len(self.steps)))
+
+    def _levels(self) -> list[int]:
+        """Each step in the stage right after the last one that it needs; Python steps stand alone."""
+        ready: dict[Key, int] = {}
+        levels, barrier = [], 0
+        for step in self.steps:
+            if isinstance(step, PythonStep):
+                level = max(levels, default=-1) + 1
+                barrier = level + 1
+            else:
+                level = max((ready.get(key, 0) for key in step.reads), default=0)
+                level = max(level, barrier)
+            for key in step.writes:
+                ready[key] = max(ready.get(key, 0), level + 1)
+            levels.append(level)
+        return levels
+
+    def _lifetimes(self, levels: list[int], end: int) -> dict[Key, Lifetime]:
+        """From the first stage that writes a buffer to the last that reads it; ``end`` is after the run.
+
+        Graph inputs, outputs and variables live throughout: someone outside may read or write them at
+        any time between runs, and an input set once serves several runs.
+        """
+        first: dict[Key, int] = {}
+        last: dict[Key, int] = {}
+        for step, level in zip(self.steps, levels, strict=True):
+            for key in step.reads | step.writes:
+                first.setdefault(key, level)
+                first[key] = min(first[key], level)
+                last[key] = max(last.get(key, level), level)
+        tensors = self.subgraph.tensors
+        always = {*self.subgraph.inputs, *self.subgraph.outputs}
+        always |= {t.index for t in tensors if t.is_variable}
+        for index in always:
+            if not tensors[index].is_constant:
+                key = self.owner.get(index, index)
+                first[key], last[key] = 0, end
+        return {
+            key: Lifetime(tensors[key].nbytes if isinstance(key, int) else key.nbytes, 0, end)
+            if self.keep_all
+            else Lifetime(tensors[key].nbytes if isinstance(key, int) else key.nbytes, first[key], last[key])
+            for key in first
+        }
+
+
+def _is_constant(value: Tensor | Temporary) -> bool:
+    return isinstance(value, Tensor) and value.is_constant
+
+
+# Packed weights, shared by all plans of a model. An entry lives as long as a plan uses it, and a plan
+# holds the tensor whose data the key names, so that the identity in the key cannot be reused.
+_shared: weakref.WeakValueDictionary[tuple[Any, ...], Array] = weakref.WeakValueDictionary()
+
+
+def _packed(tensor: Tensor, pack: Callable[..., Array], arguments: tuple[Any, ...]) -> Array:
+    key = (id(tensor.data), tensor.index, pack.__module__, pack.__qualname__, *arguments)
+    packed = _shared.get(key)
+    if packed is None:
+        packed = aligned_copy(pack(tensor.data, *arguments))
+        packed.flags.writeable = False
+        _shared[key] = packed
+    return packed
+
+
+def aligned_empty(nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Zeroed bytes that begin at a multiple of ``memory.ALIGNMENT``."""
+    raw = np.zeros(nbytes + memory.ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % memory.ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+def aligned_copy(array: Array) -> Array:
+    """A flat copy that begins at a multiple of ``memory.ALIGNMENT``."""
+    copy = aligned_empty(array.nbytes).view(array.dtype)
+    copy[:] = array.ravel()
+    return copy
+
+
+def _verify_memory(plan: Plan) -> None:
+    buffers = sorted(plan.buffers.values(), key=lambda b: b.offset)
+    for i, one in enumerate(buffers):
+        if one.offset % memory.ALIGNMENT or one.offset + one.life.nbytes > plan.arena_bytes:
+            raise MiniliteError(f"plan: buffer of {_describe(plan, one.key)} leaves its block", rule="arena")
+        for other in buffers[i + 1 :]:
+            if other.offset >= one.offset + one.life.nbytes:
+                break
+            if other.life.nbytes and one.life.meets(other.life):
+                names = f"{_describe(plan, one.key)} and {_describe(plan, other.key)}"
+                raise MiniliteError(f"plan: {names} live at the same time in the same memory", rule="arena")
+
+
+def _verify_order(plan: Plan) -> None:
+    tensors = plan.subgraph.tensors
+    known: set[Key] = {*plan.subgraph.inputs, *(t.index for t in tensors if t.is_variable or t.is_constant)}
+    for number, stage in enumerate(plan.stages):
+        for step in stage:
+            if missing := step.reads - known:
+                names = ", ".join(_describe(plan, key) for key in missing)
+                raise MiniliteError(
+                    f"plan: stage {number}, {step.node.operator} reads {names} before it is written",
+                    op_index=step.node.operator.index,
+                    rule="order",
+                )
+        known |= {key for step in stage for key in step.writes}
+
+
+def _describe(plan: Plan, key: Key) -> str:
+    return str(plan.subgraph.tensors[key]) if isinstance(key, int) else str(key)
+
+
+def _explain(plan: Plan) -> str:
+    lives = [b.life for b in plan.buffers.values()]
+    kernels = sum(isinstance(s, KernelStep) for s in plan.steps())
+    lines = [
+        f"{len(plan.stages)} stages, {kernels} kernel steps, {len(list(plan.steps())) - kernels} Python steps",
+        f"arena {plan.arena_bytes:,} bytes (peak of what is alive: {memory.peak(lives):,}), "
+        f"scratch {plan.scratch_bytes:,} bytes a thread",
+    ]
+    for number, stage in enumerate(plan.stages):
+        for step in stage:
+            lines.append(f"stage {number:3d}  {step.node.operator!s:28s} {_explain_step(plan, step)}")
+    return "\n".join(lines)
+
+
+def _explain_step(plan: Plan, step: Step) -> str:
+    places = [
+        f"{_short(plan, key)}@{plan.buffers[key].offset:,}+{plan.buffers[key].life.nbytes:,}"
+        for key in (*step.reads, *step.writes)
+    ]
+    arrow = f"{' '.join(places[: len(step.reads)])} -> {' '.join(places[len(step.reads) :])}"
+    if isinstance(step, PythonStep):
+        return f"NumPy reference, no kernel for this case  {arrow}"
+    return f"{step.entry.name}  {step.extent} in {step.chunks} chunks of {step.grain}  {arrow}"
+
+
+def _short(plan: Plan, key: Key) -> str:
+    return f"t{key}" if isinstance(key, int) else str(key)

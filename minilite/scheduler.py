@@ -1,0 +1,296 @@
+"""Plan -> run: memory, worker threads, and one call for each thread and inference."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from minilite_kernels import kernel as kernels
+from minilite_kernels import walker
+
+from minilite import cache, memory, ops
+from minilite.errors import InvokeError, MiniliteError, TensorValueError
+from minilite.executor import Progress, processors
+from minilite.graph import Array, Graph, Subgraph, Tensor
+from minilite.plan import KernelStep, Plan, PythonStep, Temporary, aligned_copy, aligned_empty, build_plan
+
+
+class Team:
+    """Worker threads that wait for jobs; the caller of ``run`` is one of the team.
+
+    A job must be safe to call by any number of threads at any time, even after it is over: a worker
+    that the system schedules late finds nothing left to do. So nobody waits for workers, only for
+    the work.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._queues: list[queue.SimpleQueue[_Job | None]] = []
+        self._pid = 0
+        self._closed = False
+
+    def run(self, work: Callable[[int], None]) -> None:
+        """Call ``work(thread)`` on every thread, ``work(0)`` on this one; return when that one has.
+
+        An exception of any thread that happened by then is raised here.
+        """
+        if self._closed:
+            raise InvokeError("the worker threads have been stopped: this model was closed", rule="closed")
+        job = _Job(work)
+        if self.threads > 1:
+            self._start()
+            for waiting in self._queues:
+                waiting.put(job)
+        job(0)
+        if job.failure is not None:
+            raise job.failure
+
+    def _start(self) -> None:
+        # Threads do not survive a fork: the child makes its own.
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._queues = [queue.SimpleQueue() for _ in range(self.threads - 1)]
+        for number, waiting in enumerate(self._queues, start=1):
+            name = f"minilite-worker-{number}"
+            threading.Thread(target=_serve, args=(waiting, number), name=name, daemon=True).start()
+
+    def close(self) -> None:
+        """Let the workers end; they hold nothing of the model."""
+        self._closed = True
+        if self._pid == os.getpid():
+            for waiting in self._queues:
+                waiting.put(None)
+        self._queues = []
+
+
+class _Job:
+    """One piece of work and the first exception it met."""
+
+    def __init__(self, work: Callable[[int], None]) -> None:
+        self.work = work
+        self.failure: BaseException | None = None
+
+    def __call__(self, thread: int) -> None:
+        try:
+            self.work(thread)
+        except BaseException as error:
+            self.failure = error
+
+
+def _serve(waiting: queue.SimpleQueue[_Job | None], number: int) -> None:
+    while (job := waiting.get()) is not None:
+        job(number)
+        del job  # or the last job's memory would live until the next one
+
+
+class PlanExecutor:
+    """The Numba backend: a plan with memory, addresses and threads. See ``executor.Executor``.
+
+    Parameters
+    ----------
+    graph:
+        Prepared (see ``prepare``).
+    threads:
+        How many compute, this one included. Results do not depend on it.
+    progress:
+        Told of each kernel that has to be compiled.
+    """
+
+    backend = "numba"
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        subgraph: int = 0,
+        threads: int | None = None,
+        keep_all: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan = build_plan(graph, subgraph=subgraph, keep_all=keep_all)
+        self.threads = threads or processors()
+        compile_plan(self.plan, progress)
+        self._program = _Program(self.plan, self.threads)
+        self._team = Team(self.threads)
+        self._finalizer = weakref.finalize(self, self._team.close)
+
+    @property
+    def subgraph(self) -> Subgraph:
+        """The subgraph that is run."""
+        return self.plan.subgraph
+
+    def view(self, tensor: int) -> Array:
+        """See ``Executor.view``."""
+        record = self.subgraph.tensors[tensor]
+        if record.data is not None:
+            return record.data
+        if not self.plan.is_kept(tensor):
+            raise TensorValueError(
+                f"{record}: its memory is used again for other tensors, so its value is not kept after a run. "
+                "Load the model with keep_all=True (Interpreter: experimental_preserve_all_tensors=True) "
+                "to read intermediate tensors",
+                tensor=tensor,
+                rule="not-kept",
+            )
+        return self._program.arrays(record)
+
+    def run(self, first: int = 0, last: int | None = None) -> None:
+        """See ``Executor.run``."""
+        operators = len(self.subgraph.operators)
+        last = operators if last is None else last
+        if (first, last) != (0, operators) and not self.plan.keep_all:
+            raise InvokeError(
+                "only an executor with keep_all=True can run a part of the graph", rule="keep-all"
+            )
+        for begin, end in self._program.segments(first, last):
+            step = self.plan.stages[begin][0]
+            if isinstance(step, PythonStep):
+                self._evaluate(step)
+            else:
+                self._team.run(self._program.walk(begin, end))
+
+    def close(self) -> None:
+        """See ``Executor.close``."""
+        self._finalizer()
+
+    def _evaluate(self, step: PythonStep) -> None:
+        """Run an operator's NumPy reference on the arena."""
+        node = step.node
+        op = ops.find(node.operator.name)
+        assert op is not None
+        inputs = [None if t is None else self._value(t) for t in node.inputs]
+        try:
+            results = op.evaluate(node, inputs)
+        except MiniliteError:
+            raise
+        except Exception as error:
+            raise InvokeError(
+                f"{node.operator} failed: {error}", op_index=node.operator.index, op_name=node.operator.name
+            ) from error
+        for tensor, result in zip(node.outputs, results, strict=True):
+            if result.shape != tensor.shape:
+                raise InvokeError(
+                    f"{node.operator}: {tensor} came out with shape {result.shape}",
+                    op_index=node.operator.index,
+                    op_name=node.operator.name,
+                    tensor=tensor.index,
+                    rule="output-shape",
+                )
+            self._value(tensor)[...] = result
+
+    def _value(self, tensor: Tensor) -> Array:
+        return tensor.data if tensor.data is not None else self._program.arrays(tensor)
+
+
+class _Program:
+    """A plan with addresses: the tables that the walker reads, and the memory they point into."""
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan = plan
+        self._arena = aligned_empty(plan.arena_bytes)
+        scratch = memory.align(plan.scratch_bytes)
+        self._scratch = aligned_empty(scratch * threads)
+        self._scratch_addresses = [self._scratch.ctypes.data + scratch * i for i in range(threads)]
+        self._constants: dict[int, Array] = {}
+        self._rows: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        self._steps = np.zeros((sum(len(s) for s in plan.stages), walker.STEP_FIELDS), np.int64)
+        self._stages = np.zeros((len(plan.stages), walker.STAGE_FIELDS), np.int64)
+        self._fill()
+        self._operator_stages = _stages_of_operators(plan)
+
+    def arrays(self, tensor: Tensor) -> Array:
+        """A tensor's memory, in its shape."""
+        buffer = self.plan.buffer_of(tensor.index)
+        if buffer is None:
+            raise TensorValueError(f"{tensor}: nothing computes it", tensor=tensor.index, rule="not-computed")
+        flat = self._arena[buffer.offset : buffer.offset + tensor.nbytes]
+        return flat.view(tensor.dtype).reshape(tensor.shape)
+
+    def walk(self, first: int, last: int) -> Callable[[int], None]:
+        """A job that runs stages ``first..last``; it keeps alive all that it points to."""
+        counters = walker.new_counters(len(self.plan.stages))
+        addresses = (self._steps.ctypes.data, self._stages.ctypes.data, counters.ctypes.data)
+        run = walker.walk()
+
+        def work(thread: int) -> None:
+            _ = counters, self
+            run(*addresses, self._scratch_addresses[thread], first, last)
+
+        return work
+
+    def segments(self, first_operator: int, last_operator: int) -> list[tuple[int, int]]:
+        """Ranges of stages for a range of operators, cut around Python steps."""
+        first, last = 0, len(self.plan.stages)
+        if self.plan.keep_all:
+            wanted = [
+                s for op, stages in self._operator_stages.items() if first_operator <= op < last_operator for s in stages
+            ]  # fmt: skip
+            first, last = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
+        cuts, begin = [], first
+        for number in range(first, last):
+            if isinstance(self.plan.stages[number][0], PythonStep):
+                if begin < number:
+                    cuts.append((begin, number))
+                cuts.append((number, number + 1))
+                begin = number + 1
+        if begin < last:
+            cuts.append((begin, last))
+        return cuts
+
+    def _fill(self) -> None:
+        place = 0
+        for number, stage in enumerate(self.plan.stages):
+            chunks = 0
+            first = place
+            for step in stage:
+                if isinstance(step, KernelStep):
+                    row = np.zeros(step.kernel.slots, np.int64)
+                    step.kernel.pack({k: self._flat(v) for k, v in step.arguments.items()}, row)
+                    self._rows.append(row)
+                    self._steps[place] = step.entry.address, row.ctypes.data, step.extent, step.grain
+                    chunks += step.chunks
+                place += 1
+            self._stages[number] = first, place, chunks
+
+    def _flat(self, value: Any) -> Any:
+        """A step's symbolic argument as what the kernel gets."""
+        if isinstance(value, Temporary):
+            offset = self.plan.buffers[value].offset
+            return self._arena[offset : offset + value.nbytes].view(value.dtype)
+        if not isinstance(value, Tensor):
+            return value
+        if value.data is None:
+            return self.arrays(value).reshape(-1)
+        if value.index not in self._constants:
+            # Views of the file are read in place where they are contiguous and aligned.
+            flat = value.data.reshape(-1)
+            good = flat.flags.c_contiguous and flat.flags.aligned
+            self._constants[value.index] = flat if good else aligned_copy(flat)
+        return self._constants[value.index]
+
+
+def _stages_of_operators(plan: Plan) -> dict[int, list[int]]:
+    stages: dict[int, list[int]] = {}
+    for number, stage in enumerate(plan.stages):
+        for step in stage:
+            stages.setdefault(step.node.operator.index, []).append(number)
+    return stages
+
+
+def compile_plan(plan: Plan, progress: Progress | None = None) -> None:
+    """Load or compile every kernel that a plan names, and the walker."""
+    kernels.set_cache_directory(cache.kernels_directory())
+    missing = [entry for entry in plan.entries() if not entry.is_compiled]
+    for done, entry in enumerate(missing):
+        if progress is not None:
+            progress(done, len(missing), entry.name)
+        entry.compile()
+    walker.walk()
+    if progress is not None and missing:
+        progress(len(missing), len(missing), "")
