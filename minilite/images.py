@@ -1,7 +1,8 @@
-"""Pictures in: any file Pillow reads becomes 8-bit RGB, upright, with nothing transparent."""
+"""Pictures in: any file Pillow reads becomes 8-bit RGB, upright, with nothing transparent. And out."""
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -56,6 +57,44 @@ def to_rgb(image: Image.Image) -> Picture:
     elif image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     return np.array(image.convert("RGB"))
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that a picture cannot be written to, before there is a picture to lose.
+
+    Raises
+    ------
+    ImageError
+        The folder is missing or may not be written, the name stands for a folder, or Pillow writes no
+        format of that suffix.
+    """
+    folder = path.parent
+    fault = None
+    if path.is_dir():
+        fault = "is a folder: add a file name"
+    elif not folder.is_dir():
+        fault = f"cannot be written: there is no folder {folder}, make it first"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        fault = "cannot be written: no permission"
+    elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        fault = f"has the suffix {path.suffix!r}, in which no picture can be written: use .png"
+    if fault is not None:
+        raise ImageError(f"{path} {fault}", rule="image-target")
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a picture in the format its suffix says.
+
+    Raises
+    ------
+    ImageError
+        It cannot be written; see also ``check_target``.
+    """
+    check_target(path)
+    try:
+        image.save(path)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be written: {error}", rule="image-target") from error
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> Picture:

@@ -23,7 +23,7 @@ def mask_image(labels: Labels) -> Image.Image:
 
 
 def tinted(segmentation: Segmentation, alpha: float = ALPHA) -> Picture:
-    """The photo with each class but the background tinted in its colour and outlined in it.
+    """The photo with each class but the background tinted in its colour and outlined in white.
 
     ``alpha`` is the colour's part of a tinted pixel, 0 to 1.
     """
@@ -39,7 +39,7 @@ def tinted(segmentation: Segmentation, alpha: float = ALPHA) -> Picture:
         result[row] = np.rint(photo[row] * (1 - weight) + colours[labels[row]] * weight)
     outline = _outline(labels, max(1, round(min(labels.shape) / 400)))
     outline &= weights[labels] > 0
-    result[outline] = colours[labels[outline]]
+    result[outline] = 255
     return result
 
 

@@ -220,7 +220,7 @@ def test_background_keeps_the_photo_and_classes_are_blended_and_outlined() -> No
     result = tinted(_segmentation(), 0.25)
     assert result[0, 0].tolist() == [100, 100, 100]
     assert result[10, 15].tolist() == [123, 107, 107]
-    assert result[5, 15].tolist() == [192, 128, 128]
+    assert result[5, 15].tolist() == [255, 255, 255]
     assert result[4, 15].tolist() == [100, 100, 100]
 
 

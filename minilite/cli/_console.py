@@ -1,0 +1,111 @@
+"""How commands print: for people on a terminal, for programs in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+ShowProgress = Callable[[int, int, str], None]
+"""``show(done, total, description)``."""
+
+
+class Printer:
+    """Standard output; tables are drawn on a terminal and plain columns in a pipe."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self._console = Console(highlight=False)
+
+    def line(self, text: str = "") -> None:
+        """Print a line as it is."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+        """Print a table; a column named ``">name"`` is called ``name`` and aligned to the right.
+
+        Cells are folded at spaces. Where that does not make the table fit the terminal, it is printed as
+        in a pipe, because a number cut in two is worse than a line the terminal wraps.
+        """
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+            right = column.startswith(">")
+            table.add_column(
+                column.removeprefix(">"),
+                justify="right" if right else "left",
+                no_wrap=not any(" " in str(cell) for cell in cells),
+            )
+        for row in rows:
+            table.add_row(*row)
+        if self.is_terminal and self._console.measure(table).minimum <= self._console.width:
+            self._console.print(table)
+        else:
+            for line in _plain_lines(columns, rows):
+                self.line(line)
+
+
+def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Iterator[str]:
+    """Columns two spaces apart, a line for each row however wide, nothing cut."""
+    cells = [
+        [column.removeprefix(">") for column in columns],
+        *([str(cell).replace("\n", ", ") for cell in row] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        aligned = (
+            cell.rjust(width) if column.startswith(">") else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        )
+        yield "  ".join(aligned).rstrip()
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON, and nothing else, on standard output."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def progress_bar() -> Iterator[ShowProgress]:
+    """A progress bar on standard error, if that is a terminal.
+
+    It appears when it is first told of progress, and vanishes at the end of the block.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    task = bar.add_task("")
+
+    def show(done: int, total: int, description: str) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total, description=escape(description))
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def milliseconds(value: float) -> str:
+    """A time as tables show it."""
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"

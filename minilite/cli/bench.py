@@ -1,0 +1,160 @@
+"""``minilite bench``: how long a model takes, and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from minilite.benchmark import ProfileRow, Result, TypeRow
+    from minilite.catalogue import FoundModel
+    from minilite.cli._console import Printer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="Name of a known model, or a .tflite file.")],
+    threads: Annotated[
+        str | None, typer.Option(help="Numbers of threads, as in 1,2.", show_default="1 and all processors")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs to measure, after a tenth to warm up.")] = 50,
+    against: Annotated[str | None, typer.Option(help="litert: measure LiteRT in turns with it.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, numba or numpy.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure a model on seeded random input: whole runs, each operator, and against LiteRT."""
+    from dataclasses import asdict
+
+    from minilite.benchmark import by_type
+    from minilite.cli._console import Printer, print_json
+    from minilite.cli._loading import locate
+
+    counts = _thread_counts(threads)
+    if against not in (None, "litert"):
+        raise typer.BadParameter(f"{against!r}: only litert can be measured against")
+    found = locate(model)
+    results = [_measure(found, backend, count, runs, against) for count in counts]
+    rows = _profile(found, backend, counts[-1], runs)
+    types = by_type(rows)
+    if as_json:
+        print_json(
+            {
+                "model": str(found.path),
+                "results": [asdict(result) for result in results],
+                "profile": {
+                    "threads": counts[-1],
+                    "operators": [asdict(row) for row in rows],
+                    "types": [asdict(row) for row in types],
+                },
+            }
+        )
+        return
+    printer = Printer()
+    _print_results(printer, results)
+    printer.line()
+    _print_profile(printer, rows, types, counts[-1])
+
+
+def _thread_counts(text: str | None) -> list[int]:
+    if text is None:
+        from minilite.executor import processors
+
+        return sorted({1, processors()})
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"--threads {text}: give numbers from 1 on, as in --threads 1,2")
+    return counts
+
+
+def _measure(found: FoundModel, backend: str, threads: int, runs: int, against: str | None) -> Result:
+    from minilite.benchmark import benchmark
+    from minilite.cli._console import progress_bar
+    from minilite.cli._loading import open_model
+    from minilite.litert import LiteRT
+
+    litert = None if against is None else LiteRT(found.path, threads)
+    with open_model(found, backend=backend, threads=threads) as model, progress_bar() as show:
+        label = f"measuring, {threads} threads"
+        return benchmark(model, runs, litert=litert, progress=lambda done, total: show(done, total, label))
+
+
+def _profile(found: FoundModel, backend: str, threads: int, runs: int) -> list[ProfileRow]:
+    from minilite.benchmark import profile, random_inputs, set_inputs
+    from minilite.cli._console import progress_bar
+    from minilite.cli._loading import open_model
+
+    with open_model(found, backend=backend, threads=threads) as model, progress_bar() as show:
+        executor = model.executor(keep_all=True)
+        try:
+            set_inputs(executor, random_inputs(model.inputs))
+            return profile(
+                executor, runs, progress=lambda done, total: show(done, total, "measuring each operator")
+            )
+        finally:
+            executor.close()
+
+
+def _print_results(printer: Printer, results: Sequence[Result]) -> None:
+    from minilite.cli._console import milliseconds as ms
+
+    lines = []
+    for result in results:
+        comparison = result.comparison
+        timings = [(f"minilite {result.backend}", result.minilite, "")]
+        if comparison is not None:
+            ratios = f"{comparison.ratio_of_medians:.2f} ({comparison.median_ratio:.2f})"
+            timings[0] = (*timings[0][:2], ratios)
+            timings.append((f"LiteRT {comparison.kernels}", comparison.litert, ""))
+        for runtime, timing, ratio in timings:
+            figures = (ms(timing.median_ms), ms(timing.p90_ms), ms(timing.min_ms))
+            lines.append((str(result.threads), runtime, *figures, str(timing.runs), ratio))
+    columns = [">threads", "runtime", ">median ms", ">p90 ms", ">min ms", ">runs"]
+    if any(result.comparison for result in results):
+        columns.append(">ratio of medians (median ratio)")
+    printer.table(columns, [line[: len(columns)] for line in lines])
+    if results[-1].comparison is not None:
+        for name, difference in results[-1].comparison.max_difference.items():
+            printer.line(f"largest difference from LiteRT in {name}: {difference:.3g}")
+
+
+def _print_profile(
+    printer: Printer, rows: Sequence[ProfileRow], types: Sequence[TypeRow], threads: int
+) -> None:
+    from minilite.cli._console import milliseconds as ms
+
+    printer.line(f"Operator by operator, {threads} threads (each alone, so nothing is joined):")
+    printer.table(
+        ["node type", ">start", ">first", ">avg ms", ">%", ">cdf %", ">times called", "name"],
+        [
+            (
+                row.node_type,
+                ms(row.start_ms),
+                ms(row.first_ms),
+                ms(row.average_ms),
+                f"{row.share:.2%}",
+                f"{row.cumulated:.2%}",
+                str(row.times_called),
+                row.name,
+            )
+            for row in rows
+        ],
+    )
+    printer.line("By node type:")
+    printer.table(
+        ["node type", ">count", ">avg ms", ">%", ">cdf %", ">times called"],
+        [
+            (
+                row.node_type,
+                str(row.count),
+                ms(row.average_ms),
+                f"{row.share:.2%}",
+                f"{row.cumulated:.2%}",
+                str(row.times_called),
+            )
+            for row in types
+        ],
+    )

@@ -1,0 +1,111 @@
+"""``minilite segment``: a photo in, its classes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from minilite.cli._console import Printer
+    from minilite.segmentation import ClassShare
+
+
+def command(
+    photo: Annotated[Path, typer.Argument(help="Any picture Pillow can read.")],
+    model: Annotated[str, typer.Option(help="Name of a known model, or a .tflite file.")] = "deeplabv3",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Overlay to write.", show_default="<photo>_overlay.png"),
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Paletted PNG mask to write.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, show_default="all processors")] = None,
+    backend: Annotated[str, typer.Option(help="auto, numba or numpy.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Label every pixel of a photo: classes, an overlay with a legend, a mask."""
+    start = perf_counter()
+    from minilite.catalogue import PLUS_MINUS_ONE, known_models
+    from minilite.cli._console import Printer, print_json
+    from minilite.cli._loading import locate, open_model
+    from minilite.images import load_image, save_image
+    from minilite.overlay import mask_image, overlay_image
+    from minilite.segmentation import Segmenter
+
+    output = output or Path(f"{photo.stem}_overlay.png")
+    _check_targets(photo, output, mask)
+    picture = load_image(photo)
+    found = locate(model)
+    known = found.known or known_models()["deeplabv3"]
+    opened = open_model(found, backend=backend, threads=threads)
+    segmenter = Segmenter(opened, known.labels, found.known.normalisation if found.known else PLUS_MINUS_ONE)
+    loaded = perf_counter()
+    result = segmenter(picture)
+    save_image(overlay_image(result), output)
+    if mask is not None:
+        save_image(mask_image(result.labels), mask)
+    times = {
+        "load": (loaded - start) * 1e3,
+        "run": result.run_ms,
+        "total": (perf_counter() - start) * 1e3,
+    }
+    if as_json:
+        print_json(
+            {
+                "photo": str(photo),
+                "width": picture.shape[1],
+                "height": picture.shape[0],
+                "model": str(found.path),
+                "backend": opened.backend,
+                "threads": opened.threads,
+                "classes": [_as_data(found_class) for found_class in result.classes],
+                "overlay": str(output),
+                "mask": None if mask is None else str(mask),
+                "milliseconds": times,
+            }
+        )
+        return
+    printer = Printer()
+    _print_classes(printer, result.classes)
+    printer.line("  ".join(f"{name} {value:.1f} ms" for name, value in times.items()))
+    for path in (output, mask):
+        if path is not None:
+            printer.line(f"wrote {path}")
+
+
+def _check_targets(photo: Path, output: Path, mask: Path | None) -> None:
+    from minilite.errors import ImageError
+    from minilite.images import check_target
+
+    targets = [path for path in (output, mask) if path is not None]
+    for path in targets:
+        check_target(path)
+        if path.exists() and photo.exists() and path.samefile(photo):
+            raise ImageError(f"{path} is the photo itself: choose another name", rule="image-target")
+    if mask is not None and mask.suffix.lower() != ".png":
+        raise ImageError(f"{mask}: a mask is a PNG file, give it the suffix .png", rule="image-target")
+    if mask is not None and mask.resolve() == output.resolve():
+        raise ImageError(f"{mask} cannot be both overlay and mask", rule="image-target")
+
+
+def _as_data(found: ClassShare) -> dict[str, Any]:
+    return {"label": found.label, "name": found.name, "share": found.share, "colour": _hex(found.colour)}
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _print_classes(printer: Printer, classes: tuple[ClassShare, ...]) -> None:
+    from rich.text import Text
+
+    def chip(found: ClassShare) -> Text:
+        code = _hex(found.colour)
+        return Text.assemble(("██ ", code), code) if printer.is_terminal else Text(code)
+
+    printer.table(
+        ["class", ">share %", "colour"],
+        [(found.name, f"{found.share * 100:.2f}", chip(found)) for found in classes],
+    )
