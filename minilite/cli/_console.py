@@ -43,16 +43,18 @@ class Printer:
         in a pipe, because a number cut in two is worse than a line the terminal wraps.
         """
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+        for position, column in enumerate(columns):
             right = column.startswith(">")
             table.add_column(
                 column.removeprefix(">"),
                 justify="right" if right else "left",
-                no_wrap=not any(" " in str(cell) for cell in cells),
+                no_wrap=not any(" " in str(row[position]) for row in rows),
             )
         for row in rows:
             table.add_row(*row)
-        if self.is_terminal and self._console.measure(table).minimum <= self._console.width:
+        unlimited = self._console.options.update(width=1 << 16)
+        needed = self._console.measure(table, options=unlimited).minimum
+        if self.is_terminal and needed <= self._console.width:
             self._console.print(table)
         else:
             for line in _plain_lines(columns, rows):
@@ -61,10 +63,8 @@ class Printer:
 
 def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Iterator[str]:
     """Columns two spaces apart, a line for each row however wide, nothing cut."""
-    cells = [
-        [column.removeprefix(">") for column in columns],
-        *([str(cell).replace("\n", ", ") for cell in row] for row in rows),
-    ]
+    cells = [[column.removeprefix(">") for column in columns]]
+    cells += [[str(cell).replace("\n", ", ") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         aligned = (

@@ -144,7 +144,7 @@ _USUALLY_IDLE = ("quantized_bias_type", "pot_scale_int16", "keep_num_dims", "wei
 
 
 def _options_text(options: dict[str, Any]) -> str:
-    """Options on one line: height and width joined, what is off or empty left out."""
+    """Options on one line: height and width joined, what is off, empty or 1x1 left out."""
     widths = {width for height, (width, _) in _PAIRS.items() if height in options}
     words = []
     for name, value in options.items():
@@ -152,7 +152,8 @@ def _options_text(options: dict[str, Any]) -> str:
             continue
         if name in _PAIRS:
             width, pair = _PAIRS[name]
-            words.append(f"{pair}={value}x{options[width]}")
+            if (value, options[width]) != (1, 1):
+                words.append(f"{pair}={value}x{options[width]}")
         elif name in ("padding", "fused_activation_function") and isinstance(value, str):
             words.append(value)
         else:
