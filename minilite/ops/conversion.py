@@ -1,0 +1,103 @@
+"""Between real and quantized values: QUANTIZE, DEQUANTIZE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minilite.graph import Array, Node, Shape, Tensor, TensorType
+from minilite.ops.base import Op, operator
+from minilite.ops.checks import check_arity, check_quantized, check_types, is_quantized
+from minilite.quantization import integer_range, quantize_multiplier, requantize, round_half_away
+
+_BYTES = (TensorType.UINT8, TensorType.INT8)
+
+
+def requantize_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of a QUANTIZE from integers, from scales in float64."""
+    x, y = node.input(0).quantization, node.output.quantization
+    assert x is not None
+    assert y is not None
+    multiplier, shift = quantize_multiplier(np.float64(x.scale) / np.float64(y.scale))
+    return int(multiplier), int(shift)
+
+
+def _along(values: Array, tensor: Tensor) -> Array:
+    """Scales or zero points, shaped to broadcast against the tensor."""
+    if len(values) == 1:
+        return values[0]  # type: ignore[no-any-return]
+    assert tensor.quantization is not None
+    shape = [1] * len(tensor.shape)
+    shape[tensor.quantization.dimension] = -1
+    return values.reshape(shape)
+
+
+def _channel_axis(tensor: Tensor) -> int | None:
+    """The axis that a tensor's own parameters run along, if there is such an axis."""
+    q = tensor.quantization
+    return q.dimension if q is not None and 0 <= q.dimension < len(tensor.shape) else None
+
+
+@operator("QUANTIZE")
+class Quantize(Op):
+    """Real values to quantized ones, or quantized values to another scale and zero point.
+
+    From float32, per tensor or per channel: divided by the scale in float32, rounded half away from
+    zero, clamped (TFLite's ``reference/quantize.h``); a NaN becomes the smallest value. From
+    integers, per tensor: in fixed point with double rounding (``reference/requantize.h``).
+    """
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (1, 1))
+        check_types(node, [(x, y) for x in (TensorType.FLOAT32, *_BYTES) for y in _BYTES])
+        x, y = node.input(0), node.output
+        if is_quantized(x):
+            check_quantized(node, x)
+            check_quantized(node, y)
+        else:
+            check_quantized(node, y, channel_axis=_channel_axis(x))
+        return (x.shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        (x,) = inputs
+        output = node.output
+        assert x is not None
+        assert output.quantization is not None
+        limits = integer_range(output.dtype)
+        if is_quantized(node.input(0)):
+            assert node.input(0).quantization is not None
+            centred = x.astype(np.int64) - node.input(0).quantization.zero_point
+            return (requantize(centred, *requantize_multiplier(node), output, limits),)
+        steps = round_half_away(x / _along(output.quantization.scales, output))
+        values = np.clip(steps + _along(output.quantization.zero_points, output), *limits)
+        return (np.nan_to_num(values, nan=limits[0]).astype(output.dtype),)
+
+
+@operator("DEQUANTIZE")
+class Dequantize(Op):
+    """Quantized or float16 values to float32.
+
+    ``scale * (value - zero point)``, the product in float64, per tensor or per channel (TFLite's
+    ``reference/dequantize.h``, ``kernels/dequantize.h``).
+    """
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (1, 1))
+        check_types(node, [(x, TensorType.FLOAT32) for x in (*_BYTES, TensorType.INT16, TensorType.FLOAT16)])
+        x = node.input(0)
+        if is_quantized(x):
+            check_quantized(node, x, channel_axis=_channel_axis(x))
+        return (x.shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        (x,) = inputs
+        tensor = node.input(0)
+        assert x is not None
+        if not is_quantized(tensor):
+            return (x.astype(np.float32),)
+        assert tensor.quantization is not None
+        scales = tensor.quantization.scales.astype(np.float64)
+        # float64 products of these are exact; whoever stores them rounds once, to the type kept.
+        values = x.astype(np.int64) - _along(tensor.quantization.zero_points, tensor)
+        return (_along(scales, tensor) * values,)

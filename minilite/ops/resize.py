@@ -1,0 +1,142 @@
+"""Resizing pictures: RESIZE_BILINEAR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilite.graph import Array, Node, Shape, TensorType
+from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.checks import check_arity, check_rank, check_types, constant_integers
+
+_TYPES = tuple((t, TensorType.INT32, t) for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8))
+
+FIXED_POINT_BITS = 10
+"""Fractional bits of the coordinates of int8 pictures."""
+
+Interpolation = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Array]
+"""For each output position: lower and upper input position, and the distance from the lower one."""
+
+
+@dataclass(frozen=True)
+class ResizeBilinearOptions:
+    """Schema table ``ResizeBilinearOptions``."""
+
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+def interpolation(
+    in_size: int, out_size: int, options: ResizeBilinearOptions, dtype: npt.DTypeLike = np.float32
+) -> Interpolation:
+    """Where each output position lies between input positions, in floating point.
+
+    Both sizes are at least 1. The distance is not limited to [0, 1]: where a half-pixel centre falls
+    outside the picture both positions are the same, and weights such as 1.25 and -0.25 add up to 1
+    (``ComputeInterpolationValues`` of TFLite's ``reference/resize_bilinear.h``).
+    """
+    real: Any = np.dtype(dtype).type
+    scale = real(in_size) / real(out_size)
+    if options.align_corners and out_size > 1:
+        scale = real(in_size - 1) / real(out_size - 1)
+    position = np.arange(out_size).astype(dtype)
+    half = real(0.5) if options.half_pixel_centers else real(0)
+    position = (position + half) * scale - half
+    lower = np.clip(np.floor(position), 0, in_size - 1).astype(np.int32)
+    upper = np.minimum(np.ceil(position), in_size - 1).astype(np.int32)
+    return lower, upper, position - lower.astype(dtype)
+
+
+def interpolation_fixed_point(in_size: int, out_size: int, options: ResizeBilinearOptions) -> Interpolation:
+    """As ``interpolation``, with int32 distances in units of 1/1024.
+
+    ``ComputeInterpolationValuesInteger`` of TFLite's ``reference/resize_bilinear.h``.
+    """
+    one = 1 << FIXED_POINT_BITS
+    if options.align_corners and out_size > 1:
+        scale = (one * (in_size - 1) + (out_size - 1) // 2) // (out_size - 1)
+    else:
+        scale = (one * in_size + out_size // 2) // out_size
+    position = np.arange(out_size, dtype=np.int64) * scale
+    if options.half_pixel_centers:
+        position += scale // 2 - one // 2
+    lower = np.clip(position // one, 0, in_size - 1)
+    upper = np.minimum((position + one - 1) // one, in_size - 1)
+    return lower.astype(np.int32), upper.astype(np.int32), (position - lower * one).astype(np.int32)
+
+
+@operator("RESIZE_BILINEAR")
+class ResizeBilinear(Op):
+    """Bilinear interpolation of a picture [batch, height, width, channels] to a size [2] (int32).
+
+    Quantized values are interpolated as they are, whatever the scales of input and output. uint8 is
+    computed in float32 and rounded half up, int8 in fixed point and rounded half away from zero
+    (TFLite's ``kernels/resize_bilinear.cc``, ``reference/resize_bilinear.h``).
+    """
+
+    options = ResizeBilinearOptions
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (2, 2))
+        check_types(node, _TYPES)
+        x, size = node.input(0), node.input(1)
+        check_rank(node, x, 4, "batch, height, width, channels")
+        if size.shape != (2,):
+            refuse(node, "must have the shape (2,): height, width", rule="size-shape", tensor=size)
+        if node.options.align_corners and node.options.half_pixel_centers:
+            refuse(node, "align_corners and half_pixel_centers exclude each other", rule="resize-mode")
+        wanted = constant_integers(size)
+        return (None if wanted is None else self._shape(node, wanted),)
+
+    def _shape(self, node: Node, size: Sequence[int]) -> Shape:
+        x = node.input(0)
+        if min(size) < 1 or 0 in x.shape[1:3]:
+            refuse(
+                node,
+                f"cannot resize {x.shape[1]} x {x.shape[2]} pixels to {size[0]} x {size[1]}: "
+                "sizes must be at least 1",
+                rule="resize-size",
+                tensor=x,
+            )
+        return (x.shape[0], *size, x.shape[3])
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        x, size = inputs
+        assert x is not None
+        assert size is not None
+        _, out_h, out_w, _ = self._shape(node, size.tolist())
+        if x.dtype == np.int8:
+            rows = interpolation_fixed_point(x.shape[1], out_h, node.options)
+            columns = interpolation_fixed_point(x.shape[2], out_w, node.options)
+            one = 1 << FIXED_POINT_BITS
+            fixed = _interpolate(x.astype(np.int64), rows, columns, one)
+            half = one * one // 2
+            return ((np.sign(fixed) * ((np.abs(fixed) + half) // (one * one))).astype(x.dtype),)
+        real = np.float32 if x.dtype == np.uint8 else x.dtype
+        rows = interpolation(x.shape[1], out_h, node.options, real)
+        columns = interpolation(x.shape[2], out_w, node.options, real)
+        result = _interpolate(x.astype(real), rows, columns, np.float32(1))
+        # Adding one half and cutting off is what TFLite does for every integer that comes this way.
+        return ((result + np.float32(0.5)).astype(x.dtype) if x.dtype == np.uint8 else result,)
+
+    def tolerance(self, node: Node) -> Tolerance:
+        return rounding(4, 0) if node.input(0).type is TensorType.FLOAT32 else EXACT
+
+
+def _interpolate(x: Array, rows: Interpolation, columns: Interpolation, one: Any) -> Array:
+    """Weighted sum of four neighbours; products and sums in TFLite's order, which decides the last bit."""
+    top, bottom, dy = rows
+    left, right, dx = columns
+    dy, dx = dy[:, None, None], dx[:, None]
+    upper = x[:, top] * (one - dy)
+    lower = x[:, bottom] * dy
+    return (  # type: ignore[no-any-return]
+        upper[:, :, left] * (one - dx)
+        + lower[:, :, left] * (one - dx)
+        + upper[:, :, right] * dx
+        + lower[:, :, right] * dx
+    )

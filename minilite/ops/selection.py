@@ -1,0 +1,92 @@
+"""Positions of values: ARG_MAX, ARG_MIN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minilite.graph import Array, Node, Shape, TensorType
+from minilite.ops.base import Op, operator, refuse
+from minilite.ops.checks import check_arity, check_types, constant_integers
+from minilite.shapes import normalized_axis
+
+_TYPES = tuple(
+    (t, axis, out)
+    for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32)
+    for axis in (TensorType.INT32, TensorType.INT64)
+    for out in (TensorType.INT32, TensorType.INT64)
+)
+
+
+@dataclass(frozen=True)
+class ArgMaxOptions:
+    """Schema table ``ArgMaxOptions``."""
+
+    output_type: TensorType = TensorType.FLOAT32
+
+
+@dataclass(frozen=True)
+class ArgMinOptions:
+    """Schema table ``ArgMinOptions``."""
+
+    output_type: TensorType = TensorType.FLOAT32
+
+
+class _ArgSelect(Op):
+    """What both share: an axis from a tensor, raw integers compared, the first of equals taken."""
+
+    select: Callable[..., Array]
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (2, 2))
+        check_types(node, _TYPES)
+        axis, output = node.input(1), node.output
+        if node.options.output_type is not output.type:
+            refuse(
+                node,
+                f"option output_type is {node.options.output_type.name}, which is not its type",
+                rule="output-type",
+                tensor=output,
+            )
+        if axis.size != 1:
+            refuse(node, "must have one element", rule="axis-size", tensor=axis)
+        value = constant_integers(axis)
+        if value is None:
+            return (None,)
+        shape = node.input(0).shape
+        position = self._axis(node, value[0])
+        return ((*shape[:position], *shape[position + 1 :]),)
+
+    def _axis(self, node: Node, value: int) -> int:
+        x = node.input(0)
+        axis = normalized_axis(value, len(x.shape))
+        if axis is None:
+            refuse(node, f"axis {value} does not exist in {x}", rule="axis-range", tensor=x)
+        if x.shape[axis] == 0:
+            refuse(node, f"has no element along axis {axis}", rule="empty-axis", tensor=x)
+        return axis
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        x, axis = inputs
+        assert x is not None
+        assert axis is not None
+        position = self._axis(node, int(axis.ravel()[0]))
+        return (type(self).select(x, axis=position).astype(node.output.dtype),)
+
+
+@operator("ARG_MAX")
+class ArgMax(_ArgSelect):
+    """Position of the largest value (TFLite's ``reference/arg_min_max.h``)."""
+
+    options = ArgMaxOptions
+    select = np.argmax
+
+
+@operator("ARG_MIN")
+class ArgMin(_ArgSelect):
+    """Position of the smallest value (TFLite's ``reference/arg_min_max.h``)."""
+
+    options = ArgMinOptions
+    select = np.argmin
