@@ -129,6 +129,10 @@ def convolve_quantized(
         that the zero points add that does not depend on ``x``.
     patches, sums:
         Room for one patch (padded to whole groups, type of ``x``) and one int32 for each pixel.
+    out, out_c, zero, low, high:
+        Type of ``x``, its channels, its zero point and the range of the activation.
+    w, start, stop:
+        Geometry; output pixels.
     """
     depth = w.kernel_h * w.kernel_w * w.in_c
     stride = (depth + GROUP - 1) // GROUP * GROUP

@@ -102,6 +102,7 @@ class Emitter:
         return array(self.context, self.builder, self.arguments[position]).data
 
     def offset(self, base: Any, *terms: Any) -> Any:
+        """``base`` plus integers or IR values."""
         for term in terms:
             base = self.builder.add(base, _I64(term) if isinstance(term, int) else term)
         return base
@@ -113,15 +114,18 @@ class Emitter:
         return b.mul(number, stride)
 
     def splat(self, scalar: Any, lanes: int = WIDTH) -> Any:
+        """A scalar in every lane."""
         undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, _I32(0))
         zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
     def constant(self, value: int, vector: ir.VectorType) -> Any:
+        """A number in every lane."""
         return ir.Constant(vector, [value] * vector.count)
 
     def load(self, pointer: Any, offset: Any, vector: ir.VectorType) -> Any:
+        """A vector from ``pointer[offset:]``."""
         # Alignment of one element: rows start anywhere.
         address = self.builder.bitcast(self.builder.gep(pointer, [offset]), vector.as_pointer())
         return self.builder.load(address, align=_bytes(vector.element))
@@ -133,6 +137,7 @@ class Emitter:
         return b.icmp_signed("<", lane, self.splat(columns))
 
     def store(self, value: Any, pointer: Any, offset: Any, mask: Any) -> None:
+        """The lanes that ``mask`` has to ``pointer[offset:]``."""
         b = self.builder
         vector = value.type
         address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
@@ -142,6 +147,7 @@ class Emitter:
         b.call(function, [value, address, _I32(_bytes(vector.element)), mask])
 
     def masked_load(self, pointer: Any, offset: Any, vector: ir.VectorType, mask: Any) -> Any:
+        """The lanes that ``mask`` has from ``pointer[offset:]``, zero in the others."""
         b = self.builder
         address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
         name = f"llvm.masked.load.{_mangled(vector)}.p0{_mangled(vector)}"

@@ -47,9 +47,9 @@ def _dot_multiply_add(
 def dot_multiply_add(
     context: Any, tile: Any, x: Any, offset: Any, stride: Any, last: Any, weights: Any, panel: Any
 ) -> Any:
-    """``tile[i, c] += sum_g x[offset + i * stride + g] * weights[panel + 4 * c + g]``, ``g < 4``; int32 wraps.
+    """``tile[i, c] += sum_g x[offset + i * stride + g] * weights[panel + 4 * c + g]``, ``g < 4``.
 
-    The bytes of ``x`` are taken as unsigned, those of ``weights`` as signed.
+    Sums wrap at 32 bits. The bytes of ``x`` are taken as unsigned, those of ``weights`` as signed.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import check_arity, check_quantized, check_same_quantization, constant_integers
+from minilite.ops.lowering import grain
 from minilite.quantization import integer_range, round_half_away
 from minilite.shapes import normalized_axis
 
@@ -90,6 +91,32 @@ class Concatenation(Op):
             parts.append(_rescaled(values, node.input(i), node.output) if rescale else values)
         return (np.concatenate(parts, axis=node.options.axis),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.arrangement import copy_blocks
+
+        y = node.output
+        tensors = [node.input(i) for i in range(len(node.inputs))]
+        if any(needs_rescaling(t, y) for t in tensors):
+            return False
+        axis = node.options.axis % len(y.shape)
+        outer, stride, offset = prod(y.shape[:axis]), prod(y.shape[axis:]), 0
+        for tensor in tensors:
+            block = prod(tensor.shape[axis:])
+            if block:
+                lowering.step(
+                    copy_blocks,
+                    node,
+                    extent=outer,
+                    grain=grain(outer, 8 * block),
+                    x=tensor,
+                    out=y,
+                    block=block,
+                    stride=stride,
+                    offset=offset,
+                )
+            offset += block
+        return True
+
 
 def _equal_but(a: Shape, b: Shape, axis: int) -> bool:
     return len(a) == len(b) and a[:axis] == b[:axis] and a[axis + 1 :] == b[axis + 1 :]
@@ -150,6 +177,12 @@ class Reshape(Op):
         assert x is not None
         given = _is_shape(node.optional_input(1)) and shape is not None
         return (x.reshape(self._resolve(node, shape.tolist() if given else node.options.new_shape)),)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        if self.output_shapes(node) == (None,):
+            return False
+        lowering.alias(node.output, node.input(0))
+        return True
 
 
 def _is_shape(tensor: Tensor | None) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Op, operator
+from minilite.ops.base import Lowering, Op, operator
 from minilite.ops.checks import check_arity, check_quantized, check_types, is_quantized
+from minilite.ops.lowering import grain
 from minilite.quantization import integer_range, quantize_multiplier, requantize, round_half_away
 
 _BYTES = (TensorType.UINT8, TensorType.INT8)
@@ -73,6 +74,40 @@ class Quantize(Op):
         values = np.clip(steps + _along(output.quantization.zero_points, output), *limits)
         return (np.nan_to_num(values, nan=limits[0]).astype(output.dtype),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import requantize
+
+        x, y = node.input(0), node.output
+        assert y.quantization is not None
+        if y.quantization.per_channel:
+            return False
+        low, high = integer_range(y.dtype)
+        step = {
+            "extent": y.size,
+            "grain": grain(y.size, 32),
+            "x": x,
+            "out": y,
+            "low": low,
+            "high": high,
+        }
+        zero = y.quantization.zero_point
+        if not is_quantized(x):
+            scale = float(y.quantization.scale)
+            lowering.step(requantize.quantize, node, scale=scale, zero=zero, **step)
+            return True
+        assert x.quantization is not None
+        multiplier, shift = requantize_multiplier(node)
+        lowering.step(
+            requantize.requantize,
+            node,
+            in_zero=x.quantization.zero_point,
+            multiplier=multiplier,
+            shift=shift,
+            out_zero=zero,
+            **step,
+        )
+        return True
+
 
 @operator("DEQUANTIZE")
 class Dequantize(Op):
@@ -101,3 +136,15 @@ class Dequantize(Op):
         # float64 products of these are exact; whoever stores them rounds once, to the type kept.
         values = x.astype(np.int64) - _along(tensor.quantization.zero_points, tensor)
         return (_along(scales, tensor) * values,)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.requantize import dequantize
+
+        x, y = node.input(0), node.output
+        if not is_quantized(x) or x.quantization is None or x.quantization.per_channel:
+            return False
+        scale, zero = float(x.quantization.scale), x.quantization.zero_point
+        lowering.step(
+            dequantize, node, extent=y.size, grain=grain(y.size, 16), x=x, out=y, scale=scale, zero=zero
+        )
+        return True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import check_activation, check_arity, check_quantized, check_types, is_quantized
+from minilite.ops.lowering import grain
 from minilite.quantization import (
     Int64Array,
     multiply_by_quantized_multiplier_double_rounding,
@@ -141,6 +143,41 @@ class Add(_Binary):
 
     options = AddOptions
     ufunc = np.add
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import elementwise
+
+        a, b, y = node.input(0), node.input(1), node.output
+        if a.shape != b.shape or not (a.type is TensorType.FLOAT32 or is_quantized(a)):
+            return False
+        low, high = output_range(node.options.fused_activation_function, y)
+        shared = {"a": a, "b": b, "out": y, "low": low, "high": high}
+        if a.type is TensorType.FLOAT32:
+            # Moving the values takes as long as some 16 multiply-adds each.
+            chunk = grain(y.size, 16)
+            lowering.step(elementwise.add_float, node, extent=y.size, grain=chunk, **shared)
+        else:
+            chunk = grain(y.size, 64)
+            shared |= _scalings(node)
+            lowering.step(elementwise.add_quantized, node, extent=y.size, grain=chunk, **shared)
+        return True
+
+
+def _scalings(node: Node) -> dict[str, Any]:
+    """``sum_scaling`` as ``add_quantized`` takes it."""
+    from minilite_kernels.requantize import Scaling
+
+    scaling = sum_scaling(node)
+    a, b, y = (t.quantization for t in (node.input(0), node.input(1), node.output))
+    assert a is not None
+    assert b is not None
+    assert y is not None
+    return {
+        "a_scaling": Scaling(a.zero_point, *scaling.left),
+        "b_scaling": Scaling(b.zero_point, *scaling.right),
+        "out_scaling": Scaling(y.zero_point, *scaling.output),
+        "left_shift": LEFT_SHIFT,
+    }
 
 
 @operator("SUB")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -19,6 +19,7 @@ from minilite.ops.checks import (
     check_types,
     is_quantized,
 )
+from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import integer_range, output_range
 from minilite.shapes import Window, padded_size
 
@@ -118,6 +119,29 @@ class AveragePool2D(_Pool):
         if integer:
             return np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)  # type: ignore[no-any-return]
         return sums / counts  # type: ignore[no-any-return]
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import pooling
+
+        g = pooling_geometry(node)
+        pixels = g.batch * g.out_h * g.out_w
+        low, high = output_range(node.options.fused_activation_function, node.output)
+        # Additions here take about four times as long as in a matrix tile.
+        step = {
+            "extent": pixels,
+            "grain": grain(pixels, 4 * g.kernel_h * g.kernel_w * g.in_c),
+            "x": node.input(0),
+            "out": node.output,
+            "w": kernel_window(g),
+            "low": low,
+            "high": high,
+        }
+        if is_quantized(node.input(0)):
+            sums = lowering.scratch(np.int32, g.in_c)
+            lowering.step(pooling.average_pool_integer, node, sums=sums, **step)
+        else:
+            lowering.step(pooling.average_pool_float, node, **step)
+        return True
 
     def tolerance(self, node: Node) -> Tolerance:
         if is_quantized(node.input(0)):

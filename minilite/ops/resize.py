@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_rank, check_types, constant_integers
+from minilite.ops.lowering import grain
 
 _TYPES = tuple((t, TensorType.INT32, t) for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8))
 
@@ -122,6 +123,39 @@ class ResizeBilinear(Op):
         result = _interpolate(x.astype(real), rows, columns, np.float32(1))
         # Adding one half and cutting off is what TFLite does for every integer that comes this way.
         return ((result + np.float32(0.5)).astype(x.dtype) if x.dtype == np.uint8 else result,)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import resize
+
+        if constant_integers(node.input(1)) is None:
+            return False
+        batch, in_h, in_w, channels = node.input(0).shape
+        _, out_h, out_w, _ = node.output.shape
+        fixed = node.input(0).type is TensorType.INT8
+        tables = interpolation_fixed_point if fixed else interpolation
+        row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)
+        column_lower, column_upper, column_weight = tables(in_w, out_w, node.options)
+        step = {
+            "extent": batch * out_h,
+            "grain": grain(batch * out_h, 16 * out_w * channels),
+            "x": node.input(0),
+            "row_lower": row_lower,
+            "row_upper": row_upper,
+            "row_weight": row_weight,
+            "column_lower": column_lower,
+            "column_upper": column_upper,
+            "column_weight": column_weight,
+            "out": node.output,
+            "in_h": in_h,
+            "in_w": in_w,
+            "channels": channels,
+        }
+        if fixed:
+            lowering.step(resize.resize_bilinear_integer, node, **step)
+        else:
+            rounding = 0.5 if node.input(0).type is TensorType.UINT8 else 0.0
+            lowering.step(resize.resize_bilinear, node, rounding=rounding, **step)
+        return True
 
     def tolerance(self, node: Node) -> Tolerance:
         return rounding(4, 0) if node.input(0).type is TensorType.FLOAT32 else EXACT

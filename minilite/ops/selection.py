@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import check_arity, check_types, constant_integers
+from minilite.ops.lowering import grain
 from minilite.shapes import normalized_axis
 
 _TYPES = tuple(
@@ -82,6 +83,19 @@ class ArgMax(_ArgSelect):
 
     options = ArgMaxOptions
     select = np.argmax
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.selection import argmax_last
+
+        x = node.input(0)
+        axis = constant_integers(node.input(1))
+        if axis is None or axis[0] % len(x.shape) != len(x.shape) - 1:
+            return False
+        size = x.shape[-1]
+        extent = node.output.size
+        chunk = grain(extent, 8 * size)
+        lowering.step(argmax_last, node, extent=extent, grain=chunk, x=x, out=node.output, size=size)
+        return True
 
 
 @operator("ARG_MIN")
