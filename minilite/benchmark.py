@@ -37,6 +37,15 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """How an output differs between two runtimes: largest absolute difference, share that is unequal."""
+
+    name: str
+    largest: float
+    unequal: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The same input on LiteRT, measured in turns with minilite.
 
@@ -47,15 +56,15 @@ class Comparison:
     ratio_of_medians, median_ratio:
         minilite's time over LiteRT's: of the medians, and the median over pairs of runs that followed
         each other. Below 1, minilite is faster.
-    max_difference:
-        Largest absolute difference of each output, by name.
+    differences:
+        How far each output lies from LiteRT's.
     """
 
     litert: Timing
     kernels: str
     ratio_of_medians: float
     median_ratio: float
-    max_difference: dict[str, float]
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -146,21 +155,22 @@ def benchmark(
             kernels=litert.kernels,
             ratio_of_medians=own.median_ms / other.median_ms,
             median_ratio=float(np.median(np.divide(times, other_times))),
-            max_difference={
-                tensor.name: max_difference(executor.view(tensor.index), litert.value(tensor.index))
+            differences=tuple(
+                difference(tensor.name, executor.view(tensor.index), litert.value(tensor.index))
                 for tensor in model.outputs
-            },
+            ),
         )
         return Result(model.backend, model.threads, own, comparison)
     finally:
         executor.close()
 
 
-def max_difference(a: Array, b: Array) -> float:
-    """The largest absolute difference of two arrays; 0 where both are NaN or the same infinity."""
+def difference(name: str, a: Array, b: Array) -> Difference:
+    """Compare two values of an output; NaN equals NaN, and an infinity equals itself."""
     wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    same = (wide_a == wide_b) | (np.isnan(wide_a) & np.isnan(wide_b))
-    return float(np.max(np.abs(wide_a - wide_b), where=~same, initial=0.0))
+    unequal = (wide_a != wide_b) & ~(np.isnan(wide_a) & np.isnan(wide_b))
+    apart = np.abs(wide_a[unequal] - wide_b[unequal])
+    return Difference(name, float(apart.max(initial=0.0)), float(np.mean(unequal)))
 
 
 def measure(

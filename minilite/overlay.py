@@ -70,9 +70,41 @@ def overlay_image(segmentation: Segmentation, alpha: float = ALPHA) -> Image.Ima
     return canvas
 
 
-def legend(classes: Sequence[ClassShare], width: int) -> Image.Image:
-    """A white strip that lists classes in rows: colour, name, share of the picture."""
-    size = int(np.clip(width / 36, 13, 96))
+def side_by_side(segmentation: Segmentation, title: str, note: str = "", panel: int = 460) -> Image.Image:
+    """A figure: input, mask and overlay, each ``panel`` pixels wide, with a legend below.
+
+    ``title`` stands above them at the left, ``note`` smaller at the right.
+    """
+    margin, gap, letters = 32, 16, 18
+    height = round(panel * segmentation.photo.shape[0] / segmentation.photo.shape[1])
+    panels = (
+        ("input", Image.fromarray(segmentation.photo), Image.Resampling.LANCZOS),
+        ("mask", mask_image(segmentation.labels).convert("RGB"), Image.Resampling.NEAREST),
+        ("overlay", Image.fromarray(tinted(segmentation)), Image.Resampling.LANCZOS),
+    )
+    width = 2 * margin + 3 * panel + 2 * gap
+    strip = legend(segmentation.classes, width - 2 * (margin - letters), letters)
+    top, caption = 84, 30
+    figure = Image.new("RGB", (width, top + height + caption + strip.height + margin), PAPER)
+    draw = ImageDraw.Draw(figure)
+    draw.text((margin, top - 24), title, INK, ImageFont.load_default(28), anchor="ls")
+    draw.text((width - margin, top - 24), note, FAINT_INK, ImageFont.load_default(letters), anchor="rs")
+    for number, (name, image, resampling) in enumerate(panels):
+        left = margin + number * (panel + gap)
+        figure.paste(image.resize((panel, height), resampling), (left, top))
+        middle = (left + panel / 2, top + height + caption / 2 + 4)
+        draw.text(middle, name, FAINT_INK, ImageFont.load_default(16), anchor="mm")
+    # The legend's own margin is as wide as its letters: its entries line up with the panels.
+    figure.paste(strip, (margin - letters, top + height + caption))
+    return figure
+
+
+def legend(classes: Sequence[ClassShare], width: int, size: int | None = None) -> Image.Image:
+    """A white strip that lists classes in rows: colour, name, share of the picture.
+
+    ``size`` is the height of the letters in pixels, by default in proportion to ``width``.
+    """
+    size = size or int(np.clip(width / 36, 13, 96))
     font = ImageFont.load_default(size)
     chip, gap, margin, line = size, size // 2, size, round(size * 1.8)
     entries = [(found, found.name, percent(found.share)) for found in classes]

@@ -108,4 +108,4 @@ def progress_bar() -> Iterator[ShowProgress]:
 
 def milliseconds(value: float) -> str:
     """A time as tables show it."""
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.3f}"

@@ -117,8 +117,11 @@ def _print_results(printer: Printer, results: Sequence[Result]) -> None:
         columns.append(">ratio of medians (median ratio)")
     printer.table(columns, [line[: len(columns)] for line in lines])
     if results[-1].comparison is not None:
-        for name, difference in results[-1].comparison.max_difference.items():
-            printer.line(f"largest difference from LiteRT in {name}: {difference:.3g}")
+        for found in results[-1].comparison.differences:
+            printer.line(
+                f"{found.name}: {found.unequal:.2%} of the values differ from LiteRT's, "
+                f"by {found.largest:.3g} at most"
+            )
 
 
 def _print_profile(
@@ -143,6 +146,7 @@ def _print_profile(
             for row in rows
         ],
     )
+    printer.line()
     printer.line("By node type:")
     printer.table(
         ["node type", ">count", ">avg ms", ">%", ">cdf %", ">times called"],
