@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minilite.graph import ABSENT, Graph, Operator, Subgraph, Tensor
+from minilite.graph import ABSENT, Graph, Operator, Subgraph, Tensor, TensorType
 
 
 def tensor_details(tensor: Tensor, *, compress_zero_points: bool = False) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def tensor_details(tensor: Tensor, *, compress_zero_points: bool = False) -> dic
         "index": tensor.index,
         "shape": np.array(tensor.shape, np.int32),
         "shape_signature": np.array(tensor.shape_signature if declares_unknown else tensor.shape, np.int32),
-        "dtype": tensor.dtype.type,
+        "dtype": _numpy_type(tensor),
         "quantization": summary,
         "quantization_parameters": {
             "scales": scales,
@@ -41,11 +41,16 @@ def tensor_details(tensor: Tensor, *, compress_zero_points: bool = False) -> dic
     }
 
 
+def _numpy_type(tensor: Tensor) -> type:
+    handle = tensor.type in (TensorType.RESOURCE, TensorType.VARIANT)
+    return np.object_ if handle else tensor.dtype.type
+
+
 def operator_details(subgraph: Subgraph, operator: Operator) -> dict[str, Any]:
     """What ``_get_op_details`` says of one operator; the keys are LiteRT's."""
 
     def types(indices: tuple[int, ...]) -> list[type]:
-        return [subgraph.tensors[i].dtype.type for i in indices if i != ABSENT]
+        return [_numpy_type(subgraph.tensors[i]) for i in indices if i != ABSENT]
 
     return {
         "index": operator.index,

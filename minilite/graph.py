@@ -185,6 +185,11 @@ class Tensor:
         """Bytes that the elements take once loaded."""
         return self.size * self.dtype.itemsize
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.data is not None:  # NumPy forgets in a pickle that an array is read-only.
+            self.data.flags.writeable = False
+
     def __str__(self) -> str:
         sizes = "x".join(map(str, self.shape)) or "scalar"
         return f"tensor {self.index} {self.name!r} ({self.type.name} {sizes})"

@@ -7,6 +7,7 @@ so that searching for it still helps, and go on to say what to do. Where they cr
 from __future__ import annotations
 
 import enum
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +79,7 @@ class Interpreter:
 
     def __init__(
         self,
-        model_path: str | os.PathLike[str] | None = None,
+        model_path: str | bytes | os.PathLike[Any] | None = None,
         model_content: bytes | bytearray | memoryview | None = None,
         experimental_delegates: Sequence[Any] | None = None,
         num_threads: int | None = None,
@@ -206,7 +207,7 @@ class Interpreter:
             There is no such tensor, or its value is not kept.
         """
         with self._briefly("get_tensor"):
-            return self._session(subgraph_index).view(tensor_index).copy()
+            return self._session(subgraph_index).read(tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
         """A function that returns the tensor's own memory as an array, at the time it is called.
@@ -280,7 +281,7 @@ class Interpreter:
 
     def _get_op_details(self, op_index: int) -> dict[str, Any]:
         subgraph = self._sessions[0].subgraph
-        number = op_index.__index__()
+        number = operator.index(op_index)
         count = len(subgraph.operators)
         if not 0 <= number < count:
             raise TensorValueError(
@@ -290,7 +291,7 @@ class Interpreter:
         return operator_details(subgraph, subgraph.operators[number])
 
     def _get_ops_details(self) -> list[dict[str, Any]]:
-        return [self._get_op_details(operator.index) for operator in self._sessions[0].subgraph.operators]
+        return [self._get_op_details(op.index) for op in self._sessions[0].subgraph.operators]
 
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
         return signature_details(self._graph)
@@ -335,7 +336,7 @@ class Interpreter:
             yield
 
     def _session(self, subgraph_index: int) -> Session:
-        number = subgraph_index.__index__()
+        number = operator.index(subgraph_index)
         if not 0 <= number < len(self._sessions):
             raise TensorValueError(
                 f"Invalid subgraph index {number} exceeds max subgraph index {len(self._sessions)}\n"

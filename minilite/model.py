@@ -131,7 +131,7 @@ class Model:
         self.output_names = output_names(graph)
         self.backend = resolve_backend(backend)
         self.threads = threads or processors()
-        self._settings = {"backend": backend, "threads": threads}
+        self._settings: dict[str, Any] = {"backend": backend, "threads": threads}
         self._progress = progress
         self._executors: OrderedDict[tuple[tuple[Shape, ...], bool], Executor] = OrderedDict()
         self._turn = threading.Lock()
@@ -235,7 +235,10 @@ class Model:
     def _bind(self, values: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
         """One array for each input, whichever way they were given."""
         if len(values) == 1 and isinstance(values[0], Mapping):
-            values, named = (), {**values[0], **named}
+            pairs = [*values[0].items(), *named.items()]
+            values = ()
+        else:
+            pairs = list(named.items())
         if len(values) > len(self.inputs):
             raise TensorValueError(
                 f"the model takes {len(self.inputs)} inputs ({', '.join(self.input_names)}), "
@@ -243,7 +246,7 @@ class Model:
                 rule="arguments",
             )
         bound: dict[int, Any] = dict(enumerate(values))
-        for name, value in named.items():
+        for name, value in pairs:
             try:
                 position = self.input_names.position(name)
             except KeyError as error:

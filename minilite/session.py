@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,7 +69,7 @@ class Session:
     def tensor(self, index: int) -> Tensor:
         """The tensor of that number, whatever integer type names it."""
         tensors = self.subgraph.tensors
-        number = index.__index__()
+        number = operator.index(index)
         if not 0 <= number < len(tensors):
             raise TensorValueError(
                 f"Invalid tensor index {number} exceeds max tensor index {len(tensors)}\n"
@@ -167,6 +168,11 @@ class Session:
             )
         return self._executor.view(tensor.index)
 
+    def read(self, index: int) -> Array:
+        """A copy of a tensor's value; TFLite gives a NumPy scalar where there are no axes."""
+        value: Array = self.view(index).copy()[()]
+        return value
+
     def lend(self, index: int) -> Array:
         """A tensor's memory for the caller; while he holds it, it stays where it is."""
         lease = _Lease(self.view(index))
@@ -198,8 +204,8 @@ class Session:
             return
         for tensor in self.subgraph.tensors:
             if tensor.is_variable:
-                quantized = tensor.dtype == np.int8 and tensor.quantization is not None
-                self._executor.view(tensor.index)[...] = tensor.quantization.zero_point if quantized else 0
+                zero_point = tensor.quantization.zero_point if tensor.quantization is not None else 0
+                self._executor.view(tensor.index)[...] = zero_point if tensor.dtype == np.int8 else 0
 
     def save(self) -> dict[str, Any]:
         """What a copy needs to stand where this one stands: sizes, and the values of inputs and variables."""

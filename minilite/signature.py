@@ -69,7 +69,7 @@ class SignatureRunner:
             for name, value in values.items():
                 session.write(self._inputs[name], value)
             session.run()
-            return {name: session.view(index).copy() for name, index in self._outputs.items()}
+            return {name: session.read(index) for name, index in self._outputs.items()}
 
     def get_input_details(self) -> dict[str, dict[str, Any]]:
         """A tensor's dictionary for each input name."""
