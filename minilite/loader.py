@@ -10,6 +10,7 @@ import enum
 import itertools
 import typing
 import warnings
+from dataclasses import replace
 from functools import cache
 from math import prod
 from typing import Any, TypeVar
@@ -145,13 +146,16 @@ class _Loader:
         return name, version, True
 
     def _subgraph(self, index: int, record: Record) -> Subgraph:
-        tensors = tuple(self._tensor(i, t) for i, t in enumerate(record.records("Tensors")))
+        tensors = [self._tensor(i, t) for i, t in enumerate(record.records("Tensors"))]
+        operators = tuple(self._operator(i, o) for i, o in enumerate(record.records("Operators")))
+        inputs = record.numbers("Inputs")
+        computed = {*inputs, *itertools.chain.from_iterable(operator.outputs for operator in operators)}
         return Subgraph(
             index=index,
             name=record.text("Name"),
-            tensors=tensors,
-            operators=tuple(self._operator(i, o) for i, o in enumerate(record.records("Operators"))),
-            inputs=record.numbers("Inputs"),
+            tensors=tuple(t if t.index in computed else _known_if_empty(t) for t in tensors),
+            operators=operators,
+            inputs=inputs,
             outputs=record.numbers("Outputs"),
         )
 
@@ -169,7 +173,7 @@ class _Loader:
     def _tensor(self, index: int, record: Record) -> Tensor:
         name = record.text("Name")
         where = f"tensor {index} {name!r}"
-        if record.has_field(_EXTERNAL_BUFFER):
+        if record.newer_number(_EXTERNAL_BUFFER):
             raise self.content.error(
                 f"{where} has its data in another file (external_buffer), which minilite cannot read: "
                 "convert the model with its weights inside",
@@ -363,8 +367,8 @@ def _sparsity(record: Record) -> dict[str, Any]:
         return np.empty(0, np.int32) if vector is None else vector.array("Values")
 
     return {
-        "traversal_order": record.array("TraversalOrder"),
-        "block_map": record.array("BlockMap"),
+        "traversal_order": record.array("TraversalOrder", np.int32),
+        "block_map": record.array("BlockMap", np.int32),
         "dim_metadata": tuple(
             {
                 "format": dimension.number("Format"),
@@ -386,6 +390,15 @@ def _shaped(data: Array, shape: Shape, kind: TensorType, where: str) -> Array:
     if spare > (kind is TensorType.INT4):  # the last byte of an odd number of nibbles has one to spare
         warnings.warn(f"{where}: its buffer has {spare} elements more than its shape", stacklevel=2)
     return data[:size].reshape(shape)
+
+
+def _known_if_empty(tensor: Tensor) -> Tensor:
+    """A constant without elements (the shape of a scalar, say) has no bytes to tell it by."""
+    if tensor.data is not None or tensor.buffer == 0 or tensor.is_variable or 0 not in tensor.shape:
+        return tensor
+    if shape_fault(tensor.shape, tensor.type):
+        return tensor
+    return replace(tensor, data=np.empty(tensor.shape, tensor.dtype))
 
 
 def _unpack_int4(raw: Array) -> Array:

@@ -147,9 +147,11 @@ class Record:
             return "NONE", None
         return name, Record(self._content, getattr(tflite, name), table.Pos)
 
-    def has_field(self, slot: int) -> bool:
-        """Whether the table holds a field by the schema's field number, for fields newer than ``tflite``."""
-        return self._object._tab.Offset(4 + 2 * slot) != 0  # type: ignore[no-any-return]
+    def newer_number(self, field: int) -> int:
+        """A uint32 by the schema's field number, 0 if absent, for fields newer than package ``tflite``."""
+        table = self._object._tab
+        position = table.Offset(4 + 2 * field)
+        return int(self._content.unpack(_OFFSET, table.Pos + position)) if position else 0
 
     def _wrap(self, generated: Any) -> Record | None:
         if generated is None:

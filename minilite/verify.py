@@ -119,8 +119,6 @@ def _tensor_faults(tensor: Tensor) -> Iterator[tuple[str, str]]:
             f"its buffer holds {tensor.data.size} elements, its shape needs {tensor.size}",
             "constant-size",
         )
-    if len(tensor.shape_signature) != len(tensor.shape):
-        yield f"its shape_signature {tensor.shape_signature} has another rank", "shape-signature"
     if tensor.is_variable and tensor.data is not None:
         yield "it is a variable and also a constant", "variable-constant"
     if tensor.quantization is not None and tensor.type in _QUANTIZED_RANGES:
@@ -193,8 +191,12 @@ def _order_faults(subgraph: Subgraph) -> Iterator[_Fault]:
         return known or tensor.index in inputs or tensor.index in writers
 
     for index in sorted(inputs):
-        if tensors[index].is_constant:
-            yield _Fault(f"{tensors[index]} is an input of the graph and also a constant", "input", index)
+        tensor = tensors[index]
+        if tensor.is_constant:
+            yield _Fault(f"{tensor} is an input of the graph and also a constant", "input", index)
+        if len(tensor.shape_signature) != len(tensor.shape):
+            message = f"input {tensor} of the graph has a shape_signature of another rank"
+            yield _Fault(f"{message}: {tensor.shape_signature}", "shape-signature", index)
     for operator in subgraph.operators:
         for index in dict.fromkeys(operator.inputs):
             if index != ABSENT and not has_value(tensors[index]):

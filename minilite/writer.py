@@ -74,17 +74,21 @@ class _Writer:
 
     def _number_buffers(self) -> list[dict[int, int]]:
         """The buffer of each tensor of each subgraph; fills ``buffers``."""
-        tensors = [tensor for subgraph in self.graph.subgraphs for tensor in subgraph.tensors]
+        subgraphs = self.graph.subgraphs
+        tensors = [tensor for subgraph in subgraphs for tensor in subgraph.tensors]
         self.buffer_count = max((tensor.buffer for tensor in tensors), default=0) + 1
-        return [
-            {tensor.index: self._number_buffer(tensor) for tensor in subgraph.tensors}
-            for subgraph in self.graph.subgraphs
+        numbers = [
+            {tensor.index: self._constant_buffer(tensor) for tensor in subgraph.tensors if tensor.is_constant}
+            for subgraph in subgraphs
         ]
+        for subgraph, known in zip(subgraphs, numbers, strict=True):
+            for tensor in subgraph.tensors:
+                # In a rewritten graph the number may now be that of another tensor's value.
+                known.setdefault(tensor.index, 0 if tensor.buffer in self.buffers else tensor.buffer)
+        return numbers
 
-    def _number_buffer(self, tensor: Tensor) -> int:
-        if tensor.data is None:
-            # A rewritten graph may have given this number's value to another tensor.
-            return 0 if tensor.buffer in self.buffers else tensor.buffer
+    def _constant_buffer(self, tensor: Tensor) -> int:
+        assert tensor.data is not None
         value = _encode(tensor.data, tensor.type)
         number = tensor.buffer
         if number == 0 or (number in self.buffers and not np.array_equal(self.buffers[number], value)):

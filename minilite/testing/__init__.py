@@ -1,1 +1,1 @@
-"""What tests of operators and kernels are made of: one-operator models (``models``)."""
+"""What tests of operators and kernels are made of: one-operator models, and comparing graphs."""

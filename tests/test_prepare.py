@@ -1,0 +1,159 @@
+"""Preparing: shapes flow from the inputs through the operators, and what cannot flow is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minilite import ops
+from minilite.errors import PrepareError, UnsupportedOpError
+from minilite.graph import Graph, Node, Shape, TensorType
+from minilite.loader import load_graph, unsupported
+from minilite.ops import Op
+from minilite.prepare import prepare
+from minilite.testing.models import one_op, tensor
+
+
+class Doubled(Op):
+    """Twice as long as its input; with a second input, a length known only at run time."""
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        if len(node.inputs) > 1:
+            return (None,)
+        (length,) = node.input(0).shape
+        return ((2 * length,),)
+
+
+class Given(Op):
+    """Gives what the test wants as its output shapes."""
+
+    shapes: tuple[Any, ...] = ()
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        return self.shapes
+
+
+GIVEN = Given()
+
+
+@pytest.fixture(autouse=True)
+def operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "find", {"DOUBLED": Doubled(), "GIVEN": GIVEN}.get)
+
+
+def chain(length: int) -> Graph:
+    """``length`` operators in a row, each declared as long as the first input."""
+    one = one_op("DOUBLED", [tensor((3,))], [tensor((3,))])
+    tensors = tuple(replace(one.main.tensors[0], index=i, name=f"t{i}", buffer=0) for i in range(length + 1))
+    operators = tuple(
+        replace(one.main.operators[0], index=i, inputs=(i,), outputs=(i + 1,)) for i in range(length)
+    )
+    main = replace(one.main, tensors=tensors, operators=operators, inputs=(0,), outputs=(length,))
+    return replace(one, subgraphs=(main,))
+
+
+def shapes(graph: Graph) -> list[Shape]:
+    return [t.shape for t in graph.main.tensors]
+
+
+def test_shapes_flow_in_order() -> None:
+    graph = chain(3)
+    assert shapes(prepare(graph)) == [(3,), (6,), (12,), (24,)]
+    assert shapes(graph) == [(3,)] * 4
+
+
+def test_new_shapes_of_inputs() -> None:
+    prepared = prepare(chain(2), {0: (5,)})
+    assert shapes(prepared) == [(5,), (10,), (20,)]
+    assert shapes(prepare(prepared, {0: (1,)})) == [(1,), (2,), (4,)]
+    assert prepared.main.tensors[0].shape_signature == (3,)
+
+
+def test_numpy_shapes_become_python_integers() -> None:
+    sizes: Any = np.array([4], np.int32)
+    (size,) = prepare(chain(1), {0: sizes}).main.tensors[0].shape
+    assert type(size) is int
+
+
+def test_a_shape_known_only_at_run_time_stays_as_declared() -> None:
+    graph = one_op("DOUBLED", [tensor((3,)), tensor((1,))], [tensor((7,))])
+    assert prepare(graph).main.tensors[2].shape == (7,)
+
+
+def test_another_subgraph() -> None:
+    graph = chain(1)
+    graph = replace(graph, subgraphs=(graph.main, replace(graph.main, index=1)))
+    prepared = prepare(graph, {0: (4,)}, subgraph=1)
+    assert shapes(prepared) == [(3,), (3,)]
+    assert [t.shape for t in prepared.subgraphs[1].tensors] == [(4,), (8,)]
+
+
+@pytest.mark.parametrize(
+    ("resized", "words"),
+    [
+        ({1: (3,)}, r"tensor 1 cannot be resized: .* its inputs are \[0\]"),
+        ({-1: (3,)}, "tensor -1 cannot be resized"),
+        ({0: (-1,)}, "tensor 0 .* cannot become .*negative"),
+        ({0: (2**62, 4)}, "overflows"),
+        ({0: (2**62,)}, "op 0 DOUBLED: tensor 1 .* overflows"),
+    ],
+)
+def test_shapes_that_cannot_be(resized: dict[int, Shape], words: str) -> None:
+    graph = one_op("DOUBLED", [tensor((3,), TensorType.INT8)], [tensor((3,), TensorType.INT8)])
+    with pytest.raises(PrepareError, match=words):
+        prepare(graph, resized)
+
+
+def test_what_an_operator_infers_is_checked() -> None:
+    graph = one_op("GIVEN", [tensor((3,))], [tensor((1,))])
+    for wrong, rule in (((), "output-count"), (((1,), (2,)), "output-count"), (((-3,),), "shape")):
+        GIVEN.shapes = wrong
+        with pytest.raises(PrepareError, match="op 0 GIVEN: ") as caught:
+            prepare(graph)
+        assert caught.value.rule == rule
+
+
+def test_missing_operator() -> None:
+    graph = one_op("NO_SUCH", [tensor((3,))], [tensor((1,))], custom_options=b"")
+    with pytest.raises(UnsupportedOpError, match="op 0 NO_SUCH: minilite does not have this operator"):
+        prepare(graph)
+
+
+def test_real_models_have_the_shapes_litert_gives_them(
+    models_dir: Path, litert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    prepared = []
+    for path in sorted(models_dir.glob("*.tflite")):
+        graph = load_graph(path)
+        if unsupported(graph):
+            continue
+        interpreter = litert.Interpreter(
+            model_path=str(path), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+        )
+        interpreter.allocate_tensors()
+        expected = [tuple(details["shape"].tolist()) for details in interpreter.get_tensor_details()]
+        assert shapes(prepare(graph)) == expected[: len(graph.main.tensors)], path.name
+        prepared.append(path.name)
+    assert "deeplabv3_257_mv_gpu.tflite" in prepared
+
+
+def test_shapes_of_a_resized_model_are_those_of_litert(
+    model_path: Callable[[str], Path], litert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    path = model_path("deeplabv3_257_mv_gpu.tflite")
+    graph = load_graph(path)
+    (image,) = graph.main.inputs
+    interpreter = litert.Interpreter(
+        model_path=str(path), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+    )
+    interpreter.resize_tensor_input(image, (2, 257, 257, 3))
+    interpreter.allocate_tensors()
+    expected = [tuple(details["shape"].tolist()) for details in interpreter.get_tensor_details()]
+    assert shapes(prepare(graph, {image: (2, 257, 257, 3)})) == expected[: len(graph.main.tensors)]
