@@ -28,18 +28,18 @@ def check_arity(node: Node, inputs: tuple[int, int], outputs: int = 1) -> None:
 def check_types(node: Node, allowed: Collection[Types]) -> None:
     """Refuse tensor types that are no row of ``allowed``: inputs, then outputs.
 
-    An input that is left out agrees with any type.
+    An input that is left out agrees with any type, and optional ones stand last.
     """
     tensors = (*node.inputs, *node.outputs)
-    for row in allowed:
-        if all(t is None or t.type is kind for t, kind in zip(tensors, row, strict=False)):
-            return
-    count = len(node.inputs)
     given = [None if t is None else t.type for t in tensors]
-    rows = "; ".join(_row(row[:count], row[-len(node.outputs) :]) for row in allowed)
+    count = len(node.inputs)
+    rows = [(*row[:count], *row[-len(node.outputs) :]) for row in allowed]
+    if any(all(a in (None, b) for a, b in zip(given, row, strict=True)) for row in rows):
+        return
+    known = "; ".join(_row(row[:count], row[count:]) for row in dict.fromkeys(rows))
     refuse(
         node,
-        f"types {_row(given[:count], given[count:])} are not supported; supported are {rows}",
+        f"types {_row(given[:count], given[count:])} are not supported; supported are {known}",
         rule="types",
     )
 

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minilite import ops
+from minilite.errors import PrepareError
+from minilite.graph import Activation, Array, Graph, Padding, TensorType
+from minilite.ops.convolution import (
+    Conv2DOptions,
+    DepthwiseConv2DOptions,
+    convolution_geometry,
+    quantized_multipliers,
+)
+from minilite.prepare import prepare
+from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+
+UNIT = Conv2DOptions(stride_w=1, stride_h=1)
+VALID = replace(UNIT, padding=Padding.VALID)
+ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6)
+
+
+def conv(x: TensorSpec, w: Array, bias: Array | None = None, options: Conv2DOptions = UNIT) -> Graph:
+    return one_op(
+        "CONV_2D", [x, constant(w), *([] if bias is None else [constant(bias)])], [tensor()], options
+    )
+
+
+def ramp(*shape: int) -> Array:
+    return np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
+
+
+def test_same_padding_sums_only_pixels_that_are_there() -> None:
+    (y,) = evaluate(conv(tensor((1, 3, 3, 1)), np.ones((1, 3, 3, 1), np.float32)), ramp(1, 3, 3, 1))
+    np.testing.assert_array_equal(y[0, :, :, 0], [[12, 21, 16], [27, 45, 33], [24, 39, 28]])
+
+
+def test_same_padding_with_stride_puts_the_odd_pixel_behind() -> None:
+    # 4 pixels, kernel 3, stride 2: nothing before, one after.
+    graph = conv(tensor((1, 1, 4, 1)), np.ones((1, 1, 3, 1), np.float32), options=replace(UNIT, stride_w=2))
+    np.testing.assert_array_equal(evaluate(graph, ramp(1, 1, 4, 1))[0].ravel(), [6, 7])
+
+
+def test_filters_are_out_height_width_in() -> None:
+    # Two filters over two channels: each picks one channel of one column.
+    w = np.zeros((2, 1, 2, 2), np.float32)
+    w[0, 0, 1, 0], w[1, 0, 0, 1] = 1, 10
+    (y,) = evaluate(conv(tensor((1, 1, 3, 2)), w, np.array([0.5, -0.5], np.float32), VALID), ramp(1, 1, 3, 2))
+    np.testing.assert_array_equal(y[0, 0], [[3.5, 19.5], [5.5, 39.5]])
+
+
+def test_dilation_wider_than_the_picture_leaves_the_centre() -> None:
+    options = replace(UNIT, dilation_w_factor=12, dilation_h_factor=12)
+    w = np.full((1, 3, 3, 1), 100, np.float32)
+    w[0, 1, 1, 0] = 2
+    (y,) = evaluate(conv(tensor((1, 3, 3, 1)), w, options=options), ramp(1, 3, 3, 1))
+    np.testing.assert_array_equal(y, 2 * ramp(1, 3, 3, 1))
+
+
+def test_groups_see_only_their_channels() -> None:
+    w = np.array([1, 10, 100, 1000], np.float32).reshape(2, 1, 1, 2)
+    (y,) = evaluate(conv(tensor((1, 1, 1, 4)), w), ramp(1, 1, 1, 4))
+    np.testing.assert_array_equal(y.ravel(), [1 + 20, 300 + 4000])
+
+
+def test_depthwise_output_channel_is_channel_times_multiplier_plus_m() -> None:
+    options = DepthwiseConv2DOptions(stride_w=1, stride_h=1)
+    w = np.array([1, 10, 100, 1000], np.float32).reshape(1, 1, 1, 4)
+    graph = one_op("DEPTHWISE_CONV_2D", [tensor((1, 1, 1, 2)), constant(w)], [tensor()], options)
+    (y,) = evaluate(graph, np.array([2, 3], np.float32).reshape(1, 1, 1, 2))
+    np.testing.assert_array_equal(y.ravel(), [2, 20, 300, 3000])
+
+
+def test_uint8_subtracts_both_zero_points_and_clamps() -> None:
+    # (12-10)*(5-3) + (7-10)*(1-3) + 4 = 14; times 0.5*0.25/0.125 = 1; plus 100.
+    x = tensor((1, 1, 1, 2), TensorType.UINT8, scale=0.5, zero_point=10)
+    w = constant(np.array([5, 1], np.uint8).reshape(1, 1, 1, 2), scale=0.25, zero_point=3)
+    y = tensor((), TensorType.UINT8, scale=0.125, zero_point=100)
+    bias = constant(np.array([4], np.int32))
+    for activation, expected in ((Activation.NONE, 114), (Activation.RELU_N1_TO_1, 108)):
+        graph = one_op("CONV_2D", [x, w, bias], [y], replace(UNIT, fused_activation_function=activation))
+        assert evaluate(graph, np.array([12, 7], np.uint8).reshape(1, 1, 1, 2))[0].item() == expected
+
+
+def test_int8_scales_each_channel() -> None:
+    x = tensor((1, 1, 1, 1), TensorType.INT8, scale=1.0, zero_point=-1)
+    w = constant(np.array([2, 2, -2], np.int8).reshape(3, 1, 1, 1), scale=[1.0, 0.5, 0.25])
+    graph = one_op("CONV_2D", [x, w], [tensor((), TensorType.INT8, scale=1.0)], UNIT)
+    # (2+1)*2 = 6: as it is, halved, quartered to -1.5, which is rounded away from zero.
+    np.testing.assert_array_equal(
+        evaluate(graph, np.array([2], np.int8).reshape(1, 1, 1, 1))[0].ravel(), [6, 3, -2]
+    )
+
+
+def test_uint8_multiplies_scales_in_float32() -> None:
+    # 0.1f * 0.3f rounds up in float32: the multiplier differs from the one made in float64.
+    x = tensor((1, 1, 1, 1), TensorType.UINT8, scale=0.1)
+    w = constant(np.ones((1, 1, 1, 1), np.uint8), scale=0.3)
+    graph = one_op("CONV_2D", [x, w], [tensor((), TensorType.UINT8, scale=1.0)], UNIT)
+    (node,) = prepare(graph).main.nodes()
+    multiplier, shift = quantized_multipliers(node)
+    assert (multiplier.tolist(), shift.tolist()) == ([2061584384], [-5])
+    assert float(np.float32(0.1) * np.float32(0.3)) == 2061584384 * 2.0 ** (-5 - 31)
+
+
+def test_float64_inputs_are_computed_in_float64() -> None:
+    graph = prepare(conv(tensor((1, 1, 1, 2)), np.ones((1, 1, 1, 2), np.float32)))
+    (node,) = graph.main.nodes()
+    op = ops.find("CONV_2D")
+    assert op is not None
+    x = np.array([1.0, 2.0**-40]).reshape(1, 1, 1, 2)
+    (y,) = op.evaluate(node, [x, np.ones((1, 1, 1, 2))])
+    assert y.item() == 1 + 2.0**-40
+
+
+def test_costs_and_geometry() -> None:
+    graph = prepare(
+        conv(tensor((1, 9, 8, 4)), np.ones((6, 3, 3, 2), np.float32), options=replace(UNIT, stride_h=2))
+    )
+    (node,) = graph.main.nodes()
+    geometry = convolution_geometry(node)
+    assert geometry.output_shape == (1, 5, 8, 6)
+    assert (geometry.pad_top, geometry.pad_left, geometry.groups, geometry.multiplier) == (1, 1, 2, 3)
+    op = ops.find("CONV_2D")
+    assert op is not None
+    assert op.multiply_adds(node) == 5 * 8 * 6 * 3 * 3 * 2
+
+
+F32, I8, U8, I32 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32
+PICTURE, FILTER = (1, 4, 4, 4), (2, 3, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "inputs", "options"),
+    [
+        ("input-count", [tensor(PICTURE)], UNIT),
+        ("types", [tensor(PICTURE), tensor(FILTER, I8)], UNIT),
+        ("rank", [tensor((4, 4, 4)), tensor(FILTER)], UNIT),
+        ("rank", [tensor(PICTURE), tensor((2, 3, 4))], UNIT),
+        ("empty-filter", [tensor(PICTURE), tensor((0, 3, 3, 4))], UNIT),
+        ("filter-channels", [tensor(PICTURE), tensor((2, 3, 3, 3))], UNIT),
+        ("filter-channels", [tensor((1, 4, 4, 0)), tensor(FILTER)], UNIT),
+        ("filter-groups", [tensor(PICTURE), tensor((3, 3, 3, 2))], UNIT),
+        ("bias-size", [tensor(PICTURE), tensor(FILTER), tensor((3,))], UNIT),
+        ("stride-w", [tensor(PICTURE), tensor(FILTER)], replace(UNIT, stride_w=0)),
+        ("stride-h", [tensor(PICTURE), tensor(FILTER)], replace(UNIT, stride_h=-1)),
+        ("dilation-h-factor", [tensor(PICTURE), tensor(FILTER)], replace(UNIT, dilation_h_factor=0)),
+        ("empty-output", [tensor((1, 2, 4, 4)), tensor(FILTER)], VALID),
+        ("empty-output", [tensor(PICTURE), tensor(FILTER)], replace(VALID, dilation_h_factor=(1 << 31) - 1)),
+        (
+            "fused-activation",
+            [tensor(PICTURE), tensor(FILTER)],
+            replace(UNIT, fused_activation_function=Activation.TANH),
+        ),
+        ("quantization-missing", [tensor(PICTURE, U8), tensor(FILTER, U8)], UNIT),
+        ("quantization-scale", [tensor(PICTURE, U8, scale=0.0), tensor(FILTER, U8, scale=1.0)], UNIT),
+        ("quantization-scale", [tensor(PICTURE, U8, scale=np.nan), tensor(FILTER, U8, scale=1.0)], UNIT),
+        (
+            "quantization-per-tensor",
+            [tensor(PICTURE, U8, scale=1.0), tensor(FILTER, U8, scale=[1.0, 2.0])],
+            UNIT,
+        ),
+        (
+            "quantization-per-channel",
+            [tensor(PICTURE, I8, scale=1.0), tensor(FILTER, I8, scale=[1.0] * 4, quantized_dimension=3)],
+            UNIT,
+        ),
+    ],
+)
+def test_conv_refuses(rule: str, inputs: list[TensorSpec], options: Conv2DOptions) -> None:
+    kind = inputs[0].type
+    graph = one_op("CONV_2D", inputs, [tensor((), kind, scale=None if kind is F32 else 1.0)], options)
+    with pytest.raises(PrepareError, match=r"op 0 CONV_2D: ") as caught:
+        prepare(graph)
+    assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "w"),
+    [("filter-batch", (2, 3, 3, 4)), ("filter-channels", (1, 3, 3, 6)), ("empty-filter", (1, 3, 0, 4))],
+)
+def test_depthwise_refuses(rule: str, w: tuple[int, ...]) -> None:
+    options = DepthwiseConv2DOptions(stride_w=1, stride_h=1)
+    with pytest.raises(PrepareError) as caught:
+        prepare(one_op("DEPTHWISE_CONV_2D", [tensor(PICTURE), tensor(w)], [tensor()], options))
+    assert caught.value.rule == rule
+
+
+# -- against LiteRT --
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution's sizes: input channels ``per_group``, output channels of a group ``multiplier``."""
+
+    batch: int
+    in_h: int
+    in_w: int
+    kernel_h: int
+    kernel_w: int
+    groups: int
+    per_group: int
+    multiplier: int
+    with_bias: bool
+    seed: int
+    options: dict[str, Any]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    small = st.integers(1, 3)
+    dilation = st.sampled_from((1, 1, 2, 12))
+    padding = draw(st.sampled_from(Padding))
+    kernel_h, kernel_w = draw(small), draw(small)
+    options = {
+        "padding": padding,
+        "stride_w": draw(small),
+        "stride_h": draw(small),
+        "dilation_w_factor": draw(dilation),
+        "dilation_h_factor": draw(dilation),
+        "fused_activation_function": draw(st.sampled_from(ACTIVATIONS)),
+    }
+
+    def size(kernel: int, dilation: int) -> int:
+        least = (kernel - 1) * dilation + 1 if padding is Padding.VALID else 1
+        return draw(st.integers(least, least + 6))
+
+    return Case(
+        batch=draw(st.integers(1, 2)),
+        in_h=size(kernel_h, options["dilation_h_factor"]),
+        in_w=size(kernel_w, options["dilation_w_factor"]),
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        groups=draw(small),
+        per_group=draw(st.integers(1, 5)),
+        multiplier=draw(small),
+        with_bias=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        options=options,
+    )
+
+
+def tensors(case: Case, kind: TensorType, *, depthwise: bool) -> tuple[list[TensorSpec], TensorSpec, Array]:
+    """The operator's inputs, its output, and a value for the picture."""
+    rng = np.random.default_rng(case.seed)
+    per_group = 1 if depthwise else case.per_group
+    # LiteRT refuses a CONV_2D that has none.
+    with_bias = case.with_bias or not depthwise
+    filters = case.groups * case.multiplier
+    shape = (1, case.kernel_h, case.kernel_w, filters) if depthwise else (
+        filters, case.kernel_h, case.kernel_w, per_group
+    )  # fmt: skip
+    picture = (case.batch, case.in_h, case.in_w, case.groups * per_group)
+    x, w = random_values(rng, picture, kind), random_values(rng, shape, kind)
+    if kind is F32:
+        bias = [constant(10 * random_values(rng, (filters,), F32))] * with_bias
+        return [tensor(picture), constant(w), *bias], tensor(), x
+    in_scale, out_scale = np.float32(rng.uniform(0.001, 0.1)), rng.uniform(0.01, 1.0)
+    per_channel = kind is I8 and rng.integers(2)
+    w_scale = rng.uniform(0.001, 0.1, filters if per_channel else 1).astype(np.float32)
+    weights = constant(
+        w,
+        scale=w_scale,
+        zero_point=0 if kind is I8 else int(rng.integers(256)),
+        quantized_dimension=3 if depthwise else 0,
+    )
+    bias = [constant(rng.integers(-4096, 4096, filters, np.int32), scale=in_scale * w_scale)] * with_bias
+    given_x = quantized(kind, float(in_scale), int(rng.integers(256)), picture)
+    return [given_x, weights, *bias], quantized(kind, out_scale, int(rng.integers(256))), x
+
+
+@pytest.mark.parametrize("kind", [F32, *BYTES])
+@given(case=cases())
+def test_conv_agrees_with_litert(litert: Any, kind: TensorType, case: Case) -> None:
+    inputs, output, x = tensors(case, kind, depthwise=False)
+    assert_agrees(litert, one_op("CONV_2D", inputs, [output], Conv2DOptions(**case.options), version=6), x)
+
+
+@pytest.mark.parametrize("kind", [F32, *BYTES])
+@given(case=cases())
+def test_depthwise_agrees_with_litert(litert: Any, kind: TensorType, case: Case) -> None:
+    inputs, output, x = tensors(case, kind, depthwise=True)
+    options = DepthwiseConv2DOptions(depth_multiplier=case.multiplier, **case.options)
+    assert_agrees(litert, one_op("DEPTHWISE_CONV_2D", inputs, [output], options, version=6), x)

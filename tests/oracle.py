@@ -1,0 +1,76 @@
+"""One-operator models run on minilite's NumPy reference and on LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilite import ops
+from minilite.graph import Array, Graph, TensorType
+from minilite.prepare import prepare
+from minilite.reference import ReferenceExecutor
+from minilite.testing.models import TensorSpec, tensor
+from minilite.writer import write_graph
+
+BYTES = (TensorType.UINT8, TensorType.INT8)
+
+
+def evaluate(graph: Graph, *inputs: Array) -> tuple[Array, ...]:
+    """The outputs, computed by ``Op.evaluate``."""
+    prepared = prepare(graph)
+    executor = ReferenceExecutor(prepared)
+    for index, value in zip(prepared.main.inputs, inputs, strict=True):
+        executor.view(index)[...] = value
+    executor.run()
+    return tuple(executor.view(index) for index in prepared.main.outputs)
+
+
+def evaluate_litert(litert: Any, graph: Graph, *inputs: Array) -> tuple[Array, ...]:
+    """The outputs, computed by LiteRT's resolver BUILTIN_REF, which no delegate changes."""
+    interpreter = litert.Interpreter(
+        model_content=write_graph(prepare(graph)),
+        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    for index, value in zip(graph.main.inputs, inputs, strict=True):
+        interpreter.set_tensor(index, value)
+    interpreter.invoke()
+    return tuple(interpreter.get_tensor(index) for index in graph.main.outputs)
+
+
+def assert_agrees(litert: Any, graph: Graph, *inputs: Array, exact: bool = False) -> tuple[Array, ...]:
+    """Minilite's outputs, which are LiteRT's: within the operator's tolerance, or ``exact`` in every bit."""
+    ours = evaluate(graph, *inputs)
+    theirs = evaluate_litert(litert, graph, *inputs)
+    (node,) = prepare(graph).main.nodes()
+    op = ops.find(node.operator.name)
+    assert op is not None
+    given = dict(zip(graph.main.inputs, inputs, strict=True))
+    values = [None if t is None else t.data if t.data is not None else given[t.index] for t in node.inputs]
+    bound = 0.0 if exact else op.tolerance(node).bound(values)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        if bound == 0:
+            np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_allclose(a, b, rtol=0, atol=bound)
+    return ours
+
+
+def quantized(
+    kind: TensorType, scale: float, zero_point: int, shape: tuple[int, ...] = (), **attributes: Any
+) -> TensorSpec:
+    """A quantized tensor; the zero point counts from the type's smallest value, for uint8 and int8 alike."""
+    offset = int(np.iinfo(kind.dtype).min)
+    return tensor(shape, kind, scale=scale, zero_point=zero_point + offset, **attributes)
+
+
+def random_values(rng: np.random.Generator, shape: tuple[int, ...], kind: TensorType) -> Array:
+    """Normal floats, or integers from the type's whole range; for 32 and 64 bits a range that sums fit in."""
+    if kind is TensorType.FLOAT32:
+        return rng.standard_normal(shape).astype(np.float32)
+    info = np.iinfo(kind.dtype)
+    low, high = max(int(info.min), -(1 << 20)), min(int(info.max), 1 << 20)
+    return rng.integers(low, high, shape, kind.dtype, endpoint=True)
