@@ -67,6 +67,10 @@ def _output_shapes(node: Node) -> tuple[Shape | None, ...]:
             op_name=node.operator.name,
             rule="unsupported-operator",
         )
+    for tensor in node.inputs:
+        if tensor is not None and tensor.sparsity is not None:
+            # Its data are only the values that are not zero: fewer than its shape promises.
+            ops.refuse(node, "is stored sparse, which minilite does not read", rule="sparse", tensor=tensor)
     shapes = op.output_shapes(node)
     if len(shapes) != len(node.outputs):
         ops.refuse(

@@ -29,6 +29,8 @@ _OFFSET = struct.Struct("<I")
 _SIGNED_OFFSET = struct.Struct("<i")
 _VTABLE_ENTRY = struct.Struct("<H")
 
+_NO_NUMBERS = np.empty(0, np.uint8)
+
 
 class _CheckedTable(Table):  # type: ignore[misc]  # flatbuffers has no types
     """What the generated classes read through, with the checks they leave out.
@@ -73,8 +75,9 @@ class _CheckedTable(Table):  # type: ignore[misc]  # flatbuffers has no types
         return count
 
     def GetVectorAsNumpy(self, flags: Any, field: int) -> Array:
-        dtype = number_types.to_numpy_type(flags)
-        return self._content.view(self.Vector(field), self.VectorLen(field), dtype)
+        start = self.Indirect(self.Pos + field)
+        count = self._content.unpack(_OFFSET, start)
+        return self._content.view(start + 4, count, number_types.to_numpy_type(flags))
 
     def Union(self, table: Table, field: int) -> None:
         table.Pos = self.Indirect(self.Pos + field)
@@ -100,9 +103,8 @@ class Record:
 
     def view(self, field: str) -> Array:
         """A vector of numbers as a view of the file, empty if absent."""
-        if getattr(self._object, f"{field}IsNone")():
-            return np.empty(0, np.uint8)
-        return getattr(self._object, f"{field}AsNumpy")()  # type: ignore[no-any-return]
+        view = getattr(self._object, f"{field}AsNumpy")()
+        return view if isinstance(view, np.ndarray) else _NO_NUMBERS  # which generated code calls 0
 
     def numbers(self, field: str) -> tuple[Any, ...]:
         """A vector of numbers as Python numbers, empty if absent."""

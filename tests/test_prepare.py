@@ -16,7 +16,7 @@ from minilite.graph import Graph, Node, Shape, TensorType
 from minilite.loader import load_graph, unsupported
 from minilite.ops import Op
 from minilite.prepare import prepare
-from minilite.testing.models import one_op, tensor
+from minilite.testing.models import constant, one_op, tensor
 
 
 class Doubled(Op):
@@ -116,6 +116,14 @@ def test_what_an_operator_infers_is_checked() -> None:
         with pytest.raises(PrepareError, match="op 0 GIVEN: ") as caught:
             prepare(graph)
         assert caught.value.rule == rule
+
+
+def test_sparse_constants_are_refused() -> None:
+    """What a kernel would take for a dense array is shorter than its shape."""
+    graph = one_op("DOUBLED", [constant(np.zeros(3, np.float32))], [tensor((6,))])
+    tensors = (replace(graph.main.tensors[0], sparsity={}), graph.main.tensors[1])
+    with pytest.raises(PrepareError, match="op 0 DOUBLED: tensor 0 'input_0' .* stored sparse"):
+        prepare(replace(graph, subgraphs=(replace(graph.main, tensors=tensors),)))
 
 
 def test_missing_operator() -> None:
