@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from minilite.catalogue import PLUS_MINUS_ONE, Normalisation
+from minilite.catalogue import PLUS_MINUS_ONE, KnownModel, Normalisation, known_models
 from minilite.errors import ImageError, InvokeError
 from minilite.graph import Array, Shape, Tensor, TensorType
 from minilite.images import Picture
@@ -105,6 +105,19 @@ class Segmenter:
         resize = resize_labels if planes.ndim == 2 else labels_from_scores
         labels = resize(planes, (height, width))
         return Segmentation(photo, labels, class_shares(labels, self.labels), run_ms)
+
+
+def segmenter_for(model: Model, known: KnownModel | None) -> Segmenter:
+    """A segmenter with a known model's labels and normalisation.
+
+    Any other model is fed as the starter model is, and a model with as many classes gets its labels.
+    """
+    starter = known_models()["deeplabv3"]
+    if known is not None:
+        return Segmenter(model, known.labels, known.normalisation)
+    classes = model.outputs[0].shape[-1:]
+    labels = starter.labels if classes == (len(starter.labels),) else ()
+    return Segmenter(model, labels, starter.normalisation)
 
 
 def model_input(photo: Picture, tensor: Tensor, normalisation: Normalisation) -> Array:

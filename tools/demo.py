@@ -11,11 +11,11 @@ from time import perf_counter
 from PIL import Image
 
 import minilite
-from minilite.catalogue import FoundModel, KnownModel, find_model
+from minilite.catalogue import FoundModel, find_model
 from minilite.errors import DownloadError, MiniliteError, ModelNotFoundError
 from minilite.images import load_image, save_image
 from minilite.overlay import PAPER, percent, side_by_side
-from minilite.segmentation import Segmenter
+from minilite.segmentation import segmenter_for
 
 MODELS = ("deeplabv3", "deeplabv3_uint8")
 
@@ -51,16 +51,13 @@ def _grace_hopper() -> Path:
     return Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
 
 
-def first_model() -> tuple[FoundModel, KnownModel]:
+def first_model() -> tuple[str, FoundModel]:
     """The first DeepLab that is there or can be downloaded."""
     for name in MODELS:
         try:
-            found = find_model(name)
+            return name, find_model(name)
         except (ModelNotFoundError, DownloadError) as error:
             print(f"{error}\n", file=sys.stderr)
-        else:
-            if found.known is not None:
-                return found, found.known
     raise ModelNotFoundError(
         "no DeepLab model was found, so nothing can be segmented. With the file of one of them in a folder: "
         "MINILITE_MODELS=<folder> make demo",
@@ -75,17 +72,17 @@ def run(output: Path) -> None:
         raise ModelNotFoundError(
             "no demo photo is installed: pip install 'minilite[demo]' brings them", rule="demo-photos"
         )
-    found, known = first_model()
+    model_name, found = first_model()
     output.mkdir(parents=True, exist_ok=True)
     start = perf_counter()
     model = minilite.load(found.path, progress=_show_compiling)
     seconds = perf_counter() - start
-    print(f"{known.name} is ready after {seconds:.1f} s ({model.backend}, {model.threads} threads)")
-    segment = Segmenter(model, known.labels, known.normalisation)
+    print(f"{model_name} is ready after {seconds:.1f} s ({model.backend}, {model.threads} threads)")
+    segment = segmenter_for(model, found.known)
     figures = []
     for name, path in pictures.items():
         result = segment(load_image(path))
-        note = f"{known.name} on {model.backend}, {model.threads} threads: {result.run_ms:.0f} ms"
+        note = f"{model_name} on {model.backend}, {model.threads} threads: {result.run_ms:.0f} ms"
         figures.append(side_by_side(result, name.replace("_", " ").title(), note))
         target = output / f"{name}.png"
         save_image(figures[-1], target)

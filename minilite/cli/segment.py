@@ -27,20 +27,18 @@ def command(
 ) -> None:
     """Label every pixel of a photo: classes, an overlay with a legend, a mask."""
     start = perf_counter()
-    from minilite.catalogue import PLUS_MINUS_ONE, known_models
     from minilite.cli._console import Printer, print_json
     from minilite.cli._loading import locate, open_model
     from minilite.images import load_image, save_image
     from minilite.overlay import mask_image, overlay_image
-    from minilite.segmentation import Segmenter
+    from minilite.segmentation import segmenter_for
 
     output = output or Path(f"{photo.stem}_overlay.png")
     _check_targets(photo, output, mask)
     picture = load_image(photo)
     found = locate(model)
-    known = found.known or known_models()["deeplabv3"]
     opened = open_model(found, backend=backend, threads=threads)
-    segmenter = Segmenter(opened, known.labels, found.known.normalisation if found.known else PLUS_MINUS_ONE)
+    segmenter = segmenter_for(opened, found.known)
     loaded = perf_counter()
     result = segmenter(picture)
     save_image(overlay_image(result), output)
