@@ -124,9 +124,12 @@ def _map(path: str) -> Content:
             if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
                 return Content(memoryview(b""), path)
             return Content(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), path)
-    except OSError as error:
+    except ModelFormatError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
         raise ModelNotFoundError(
-            f"Could not open '{path}'.\n{error.strerror}: give the path of a .tflite file", rule="not-found"
+            f"Could not open {path!r}.\n{reason}: give the path of a .tflite file", rule="not-found"
         ) from error
 
 
@@ -143,7 +146,7 @@ def _check_header(content: Content) -> None:
     head = bytes(content.data[:256])
     if len(head) >= HEADER_SIZE and head[4:8] == IDENTIFIER:
         return
-    identifier = head[4:8].decode("ascii", "backslashreplace")
+    identifier = repr(head[4:8])[2:-1]
     raise ModelFormatError(
         f"Model provided has model identifier '{identifier}', should be '{IDENTIFIER.decode()}'\n"
         f"{content.name}: {_what_it_is(head)}",

@@ -281,6 +281,7 @@ def test_data_in_another_file_is_refused_by_name() -> None:
         (b"\n<!DOCTYPE html><html>", "HTML"),
         (b"PK\x03\x04" + bytes(60), "zip archive"),
         (b"\x1c\0\0\0T", "ends after 5 bytes"),
+        (b"two\nli\nes", "identifier '\\nli\\n'"),
         (bytes(range(128, 256)), "is not a TFLite model"),
     ],
 )
@@ -305,7 +306,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ModelNotFoundError, match=r"^Could not open '.*none\.tflite'\.\nNo such file"
     ) as caught:
         load_graph(path)
-    assert isinstance(caught.value, (ValueError, FileNotFoundError))
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, FileNotFoundError)
+    with pytest.raises(ModelNotFoundError, match="Could not open"):
+        load_graph("a\0b")
 
 
 def test_a_directory_and_an_empty_file(tmp_path: Path) -> None:

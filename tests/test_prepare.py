@@ -122,7 +122,7 @@ def test_sparse_constants_are_refused() -> None:
     """What a kernel would take for a dense array is shorter than its shape."""
     graph = one_op("DOUBLED", [constant(np.zeros(3, np.float32))], [tensor((6,))])
     tensors = (replace(graph.main.tensors[0], sparsity={}), graph.main.tensors[1])
-    with pytest.raises(PrepareError, match="op 0 DOUBLED: tensor 0 'input_0' .* stored sparse"):
+    with pytest.raises(PrepareError, match=r"op 0 DOUBLED: tensor 0 'input_0' .* stored sparse"):
         prepare(replace(graph, subgraphs=(replace(graph.main, tensors=tensors),)))
 
 
