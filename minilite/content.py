@@ -116,10 +116,7 @@ def _open(source: Source) -> Content:
 def _map(path: str) -> Content:
     """A file on disk, mapped rather than read: what is never looked at is never loaded."""
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise ModelFormatError(f"{path}: is {kind}: give a .tflite file", rule="not-a-file")
+        _check_kind(path, os.stat(path).st_mode)
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
                 return Content(memoryview(b""), path)
@@ -131,6 +128,12 @@ def _map(path: str) -> Content:
         raise ModelNotFoundError(
             f"Could not open {path!r}.\n{reason}: give the path of a .tflite file", rule="not-found"
         ) from error
+
+
+def _check_kind(path: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise ModelFormatError(f"{path}: is {kind}: give a .tflite file", rule="not-a-file")
 
 
 _FOREIGN = (

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tflite
 
-from minilite import ops, schema
+from minilite import buffers, ops, schema
 from minilite.content import HEADER_SIZE, Content, Source, read_content
 from minilite.errors import ModelFormatError, UnsupportedOpError
 from minilite.graph import (
@@ -227,40 +227,9 @@ class _Loader:
         key = (buffer, kind)
         if key not in self.constants:
             raw = self._bytes(buffer, where)
-            if raw.size and kind.bits == 0 and kind is not TensorType.STRING:
-                raise self.content.error(
-                    f"{where}: a constant cannot be of type {kind.name}", rule="constant-type"
-                )
-            self.constants[key] = self._elements(raw, kind, where) if buffer and raw.size else None
+            where = f"{self.content.name}: {where}"
+            self.constants[key] = buffers.decode(raw, kind, where) if buffer and raw.size else None
         return self.constants[key]
-
-    def _elements(self, raw: Array, kind: TensorType, where: str) -> Array:
-        if kind is TensorType.STRING:
-            return self._strings(raw, where)
-        if kind is TensorType.INT4:
-            return _unpack_int4(raw)
-        whole = raw.size // kind.dtype.itemsize * kind.dtype.itemsize
-        elements = raw[:whole].view(kind.dtype)
-        if not elements.flags.aligned:
-            elements = elements.copy()
-            elements.flags.writeable = False
-        return elements
-
-    def _strings(self, raw: Array, where: str) -> Array:
-        """Strings as TFLite packs them (string_util.h): count, offsets of each and of the end, characters."""
-        header = raw[: raw.size // 4 * 4].view("<i4")
-        count = int(header[0]) if header.size else -1
-        offsets = header[1 : count + 2].tolist()
-        if (
-            not 0 <= count <= header.size - 2
-            or offsets != sorted(offsets)
-            or not (4 * (count + 2) <= offsets[0] and offsets[-1] <= raw.size)
-        ):
-            raise self.content.error(f"{where}: its strings lie outside its buffer", rule="string-offsets")
-        strings = np.empty(count, object)
-        strings[:] = [raw[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
-        strings.flags.writeable = False
-        return strings
 
     def _operator(self, index: int, record: Record) -> Operator:
         code = record.number("OpcodeIndex")
@@ -399,11 +368,3 @@ def _known_if_empty(tensor: Tensor) -> Tensor:
     if shape_fault(tensor.shape, tensor.type):
         return tensor
     return replace(tensor, data=np.empty(tensor.shape, tensor.dtype))
-
-
-def _unpack_int4(raw: Array) -> Array:
-    """Two's complement nibbles, low one first, each as an int8."""
-    pairs = raw.view(np.int8)
-    elements = np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1).reshape(-1)
-    elements.flags.writeable = False
-    return elements

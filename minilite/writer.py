@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import tflite
 from flatbuffers.builder import Builder, BuilderSizeError
 
 from minilite import schema
+from minilite.buffers import encode
 from minilite.content import IDENTIFIER
 from minilite.errors import MiniliteError
-from minilite.graph import Array, Graph, Operator, Quantization, Signature, Subgraph, Tensor, TensorType
+from minilite.graph import Array, Graph, Operator, Quantization, Signature, Subgraph, Tensor
 
 _BUFFER_ALIGNMENT = 16
 """``force_align`` of ``Buffer.data`` in the schema."""
@@ -89,7 +90,7 @@ class _Writer:
 
     def _constant_buffer(self, tensor: Tensor) -> int:
         assert tensor.data is not None
-        value = _encode(tensor.data, tensor.type)
+        value = encode(tensor.data, tensor.type)
         number = tensor.buffer
         if number == 0 or (number in self.buffers and not np.array_equal(self.buffers[number], value)):
             return self._new_buffer(value)
@@ -273,23 +274,3 @@ def _vector_dtype(table: str, field: str, values: tuple[Any, ...]) -> np.dtype[A
     size = getattr(tflite, f"{table}Start{schema.camel_case(field)}Vector")(Probe(), 0)
     kind = "f" if any(isinstance(value, float) for value in values) else "i"
     return np.dtype(f"{kind}{size}")
-
-
-def _encode(data: Array, kind: TensorType) -> Array:
-    """A constant as the bytes of its buffer."""
-    if kind is TensorType.STRING:
-        return _encode_strings(data.reshape(-1).tolist())
-    flat = np.ascontiguousarray(data).reshape(-1)
-    if kind is TensorType.INT4:
-        nibbles = np.append(flat, np.zeros(flat.size % 2, np.int8)).view(np.uint8) & 0xF
-        return nibbles[0::2] | (nibbles[1::2] << 4)
-    return flat.view(np.uint8)
-
-
-def _encode_strings(strings: Iterable[bytes]) -> Array:
-    """Count, offset of each string and of the end, characters (TFLite's ``string_util.h``)."""
-    texts = list(strings)
-    header = 4 * (len(texts) + 2)
-    ends = header + np.cumsum([0, *map(len, texts)])
-    packed = np.array([len(texts), *ends], "<i4").tobytes() + b"".join(texts)
-    return np.frombuffer(packed, np.uint8)
