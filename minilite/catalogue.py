@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import os
 import tempfile
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable
@@ -176,54 +175,51 @@ def _unknown(path: Path) -> ModelNotFoundError:
     )
 
 
-def _places() -> str:
+def _not_found(known: KnownModel, reason: str) -> str:
+    """The whole message: why, where was looked, what to do."""
     folder = models_folder()
-    first = "MINILITE_MODELS (not set)" if folder is None else f"{folder} (MINILITE_MODELS)"
-    return f"{first}, {cache_folder()} (cache)"
+    given = "MINILITE_MODELS (not set)" if folder is None else f"{folder} (MINILITE_MODELS)"
+    places = [
+        given,
+        f"{cache_folder()} (the cache; MINILITE_CACHE moves it)",
+        *([known.url] if known.url else []),
+    ]
+    looked = "\n  ".join(places)
+    return (
+        f"{known.name} was not found: {reason}. Looked in\n  {looked}\n"
+        f"Put the file {known.file} (SHA-256 {known.sha256}) into the cache folder, or into any folder and "
+        "name that in MINILITE_MODELS, or give the path of a .tflite file instead"
+    )
 
 
 def _download(known: KnownModel, progress: DownloadProgress | None) -> Path:
     """Fetch a model into the cache. The file gets its name only after its digest is right."""
-    place = f"the file {known.file} (SHA-256 {known.sha256}) into {cache_folder()}, or into a folder "
-    remedy = f"Put {place}that you name in MINILITE_MODELS, or give the path of a .tflite file instead"
     if known.url is None:
-        raise ModelNotFoundError(
-            f"{known.name} was not found in {_places()}, and no official address offers it. {remedy}",
-            rule="model-absent",
-        )
+        raise ModelNotFoundError(_not_found(known, "no official address offers it"), rule="model-absent")
     target = cache_folder() / known.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, partial_name = tempfile.mkstemp(prefix=known.file, suffix=".part", dir=target.parent)
     except OSError as error:
         raise DownloadError(
-            f"{known.name} was not found in {_places()}, and it cannot be downloaded, because the cache "
-            f"cannot be written ({error}). {remedy}; MINILITE_CACHE moves the cache",
+            _not_found(known, f"a download has no place, the cache cannot be written ({error})"),
             rule="cache-folder",
         ) from error
     partial = Path(partial_name)
+    cause: Exception | None = None
     try:
         with os.fdopen(handle, "wb") as file:
             digest = _fetch(known.url, known.bytes, file.write, progress)
-        if digest != known.sha256:
-            raise DownloadError(
-                f"{known.url} gave a file with another SHA-256 ({digest}) than {known.name} has; it was "
-                f"thrown away. {remedy}",
-                rule="digest",
-            )
-        partial.replace(target)
+        if digest == known.sha256:
+            partial.replace(target)
+            return target
+        reason = f"the download was thrown away, it has another SHA-256 ({digest})"
     except (OSError, HTTPException) as error:
-        if isinstance(error, DownloadError):
-            raise
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise DownloadError(
-            f"{known.name} was not found in {_places()}, and {known.url} could not be downloaded "
-            f"({reason}). {remedy}",
-            rule="download",
-        ) from error
+        cause = error
+        reason = f"it could not be downloaded ({getattr(error, 'reason', error)})"
     finally:
         partial.unlink(missing_ok=True)
-    return target
+    raise DownloadError(_not_found(known, reason), rule="download") from cause
 
 
 def _fetch(url: str, size: int, write: Callable[[bytes], int], progress: DownloadProgress | None) -> str:

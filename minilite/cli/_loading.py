@@ -26,5 +26,5 @@ def open_model(found: FoundModel, *, backend: str = "auto", threads: int | None 
             found.path,
             backend=backend,
             threads=threads,
-            progress=lambda done, total, name: show(done, total, f"compiling {name}"),
+            progress=lambda done, total, name: show(done, total, f"compiling once: {name.partition('[')[0]}"),
         )
