@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from minilite.errors import BackendError
+from minilite.errors import BackendError, PrepareError
 from minilite.graph import Array, Graph, Subgraph
 
 BACKENDS = ("auto", "numba", "numpy")
@@ -111,11 +111,26 @@ def create_executor(
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
     progress:
         Told of each kernel that is compiled on the way.
+
+    Raises
+    ------
+    BackendError
+        The backend is unknown or not installed.
+    PrepareError
+        The tensors do not fit into memory.
     """
-    if resolve_backend(backend) == "numpy":
-        from minilite.reference import ReferenceExecutor  # noqa: PLC0415
+    chosen = resolve_backend(backend)
+    try:
+        if chosen == "numpy":
+            from minilite.reference import ReferenceExecutor  # noqa: PLC0415
 
-        return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all)
-    from minilite.scheduler import PlanExecutor  # noqa: PLC0415 - imports Numba
+            return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all)
+        from minilite.scheduler import PlanExecutor  # noqa: PLC0415 - imports Numba
 
-    return PlanExecutor(graph, subgraph=subgraph, threads=threads, keep_all=keep_all, progress=progress)
+        return PlanExecutor(graph, subgraph=subgraph, threads=threads, keep_all=keep_all, progress=progress)
+    except MemoryError as error:
+        needed = sum(t.nbytes for t in graph.subgraphs[subgraph].tensors if not t.is_constant)
+        raise PrepareError(
+            f"not enough memory: with inputs of these sizes the tensors take up to {needed / 2**20:,.0f} MiB",
+            rule="memory",
+        ) from error

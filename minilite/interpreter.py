@@ -12,12 +12,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from minilite.delegate import Delegate, load_delegate, refuse_delegate
 from minilite.details import operator_details, signature_details, tensor_details
 from minilite.errors import BackendError, InvokeError, TensorValueError, UnsupportedOpError
-from minilite.executor import Executor, create_executor, resolve_backend
+from minilite.executor import create_executor, resolve_backend
 from minilite.graph import Array, Graph
 from minilite.loader import check_supported, load_graph
 from minilite.session import Session, as_shape
@@ -128,12 +129,11 @@ class Interpreter:
         self._compress_zero_points = compress_zero_points
         self._delegates: list[Any] = []
         self._signature_defs = self.get_signature_list()
-        self._sessions = [Session(graph, i, self._new_executor) for i in range(len(graph.subgraphs))]
+        # No bound method here: a cycle would keep worker threads until the garbage collector comes by.
+        create = partial(create_executor, **settings)
+        self._sessions = [Session(graph, i, create) for i in range(len(graph.subgraphs))]
         self._lock = threading.Lock()
         self._running: str | None = None
-
-    def _new_executor(self, graph: Graph, subgraph: int) -> Executor:
-        return create_executor(graph, subgraph=subgraph, **self._settings)
 
     # --- running -------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ class Names:
         self._positions: dict[str, int | None] = {}
         self._accept((name, positions[index]) for name, index in arguments.items() if index in positions)
         self._accept((tensor.name, position) for position, tensor in enumerate(tensors))
-        self._accept((_plain(tensor.name), position) for position, tensor in enumerate(tensors))
+        self._accept((short, i) for i, tensor in enumerate(tensors) for short in _shortened(tensor.name))
 
     def _accept(self, spellings: Iterator[tuple[str, int]]) -> None:
         found: dict[str, int | None] = {}
@@ -51,8 +51,9 @@ class Names:
         return position
 
 
-def _plain(name: str) -> str:
-    return name.removesuffix(":0").removeprefix("serving_default_")
+def _shortened(name: str) -> tuple[str, ...]:
+    base = name.removesuffix(":0")
+    return base, name.removeprefix("serving_default_"), base.removeprefix("serving_default_")
 
 
 def input_names(graph: Graph) -> Names:

@@ -45,7 +45,7 @@ class Session:
     are written, run and read. Resizing an input drops the memory again. The class does no locking.
     """
 
-    def __init__(self, graph: Graph, subgraph: int, create: Callable[[Graph, int], Executor]) -> None:
+    def __init__(self, graph: Graph, subgraph: int, create: Callable[..., Executor]) -> None:
         self._declared = graph
         self._graph = graph
         self._index = subgraph
@@ -124,14 +124,7 @@ class Session:
             return
         self.ensure_no_views()
         self._graph = prepare(self._declared, self._shapes, self._index)
-        try:
-            self._executor = self._create(self._graph, self._index)
-        except MemoryError as error:
-            size = sum(t.nbytes for t in self.subgraph.tensors if not t.is_constant)
-            raise PrepareError(
-                f"not enough memory: at these input sizes the tensors take up to {size / 2**20:.0f} MiB",
-                rule="memory",
-            ) from error
+        self._executor = self._create(self._graph, subgraph=self._index)
 
     def write(self, index: int, value: Any) -> None:
         """Copy a value of exactly the tensor's type and shape into an input or a variable."""

@@ -15,9 +15,9 @@ _PLAIN = (bool, int, float, complex, list, tuple)
 def convert(value: Any, tensor: Tensor, label: str) -> Array:
     """The value as an array that may be written to ``tensor``, converted where nothing is lost by it.
 
-    Any floating point suits a floating-point tensor; integers suit a wider integer; numbers that
-    are no arrays yet (a list, a scalar) suit any type that holds them exactly. Sizes may differ from
-    the tensor's, the number of axes may not.
+    Any floating point suits a floating-point tensor; integers suit a wider integer. Whole numbers
+    that are no array yet (a list, a scalar) suit floating point and every integer they fit in.
+    Sizes may differ from the tensor's, the number of axes may not.
 
     Raises
     ------
@@ -50,9 +50,13 @@ def _may_cast(array: Array, target: np.dtype[Any], *, plain: bool) -> bool:
     given = array.dtype.newbyteorder("=")
     if given == target or (given.kind == "f" and target.kind == "f"):
         return True
-    if plain:  # NumPy chose the type of a list, not the caller: what counts is whether the values fit.
-        return given.kind in "iu" and target.kind in "iuf" and bool(np.all(array.astype(target) == array))
-    return given.kind in "iu" and target.kind in "iu" and np.can_cast(given, target, "safe")
+    if given.kind not in "iu" or target.kind not in ("iuf" if plain else "iu"):
+        return False
+    if plain and target.kind in "iu":
+        # NumPy chose the list's type, not the caller: what counts is whether all of it fits.
+        limits = np.iinfo(target)
+        return bool(np.all((array >= limits.min) & (array <= limits.max)))
+    return plain or np.can_cast(given, target, "safe")
 
 
 def check(array: Array, tensor: Tensor) -> None:

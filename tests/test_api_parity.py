@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from minilite.graph import Graph
 from minilite.writer import write_graph
 from tests.small_models import chain_graph, quantized_graph, signed_graph, sum_graph, two_entries_graph
 
+needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 X = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
 GRAPHS: dict[str, Callable[[], Graph]] = {
     "chain": chain_graph,
@@ -126,6 +128,21 @@ def test_descriptions_of_real_models(litert: Any, name: str, models_dir: Path, m
             for module in (minilite_interpreter, litert)
         )
         same(descriptions(ours), descriptions(theirs))
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=needs_numba)])
+def test_the_quantized_deeplab_gives_the_same_labels(litert: Any, model_path: Any, backend: str) -> None:
+    path = model_path("deeplabv3_jejunet_256_uint8.tflite")
+    ours = minilite_interpreter.Interpreter(path, backend=backend)
+    theirs = make(litert, model_path=path)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
+    picture = np.sort(picture, axis=1)  # gradients, to reach more than the background's label
+    for interpreter in (ours, theirs):
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+        interpreter.invoke()
+    index = theirs.get_output_details()[0]["index"]
+    same(ours.get_tensor(index), theirs.get_tensor(index))
 
 
 def before_allocate(use: Callable[[Any], Any]) -> Callable[[Any, bytes], Any]:

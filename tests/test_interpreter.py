@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -617,6 +618,20 @@ def test_copies_stand_where_the_original_stands(
 
 def test_deep_copies_share_the_weights(interpreter: Interpreter) -> None:
     assert copy.deepcopy(interpreter)._graph is interpreter._graph
+
+
+def test_nothing_waits_for_the_garbage_collector(content: bytes, backend: str) -> None:
+    interpreter = Interpreter(model_content=content, backend=backend)
+    interpreter.allocate_tensors()
+    interpreter.tensor(0)().fill(1)
+    interpreter.invoke()
+    gone = weakref.ref(interpreter)
+    gc.disable()
+    try:
+        del interpreter
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # --- threads ------------------------------------------------------------------------------------------

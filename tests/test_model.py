@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib.util
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,18 @@ def test_arguments_that_do_not_match(call: Callable[[Model, Any], Any], message:
         call(numpy_model(sum_graph()), np.zeros((1, 2), np.float32))
 
 
+def test_more_than_fits_into_memory(backend: str) -> None:
+    model = Model(chain_graph(), backend=backend)
+    huge = np.broadcast_to(np.float32(0), (2**24, 2**10, 2**10, 3))
+    with pytest.raises(TensorValueError, match=r"not enough memory: .* up to 603,979,776 MiB"):
+        model(huge)
+    np.testing.assert_array_equal(model(X)[0], chain_result(X))
+
+
+def test_an_empty_batch_gives_an_empty_result(backend: str) -> None:
+    assert Model(chain_graph(), backend=backend)(X[:0])[0].shape == (0, 2, 2, 3)
+
+
 def test_faults_at_load(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError):
         minilite.load(tmp_path / "none.tflite")
@@ -305,6 +319,41 @@ def test_threads_take_turns_and_never_mix(backend: str) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_nothing_waits_for_the_garbage_collector(backend: str) -> None:
+    model = Model(chain_graph(), backend=backend)
+    model(X)
+    gone = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_without_numba() -> None:
+    code = """if True:
+        import sys
+        sys.modules["numba"] = None
+        import numpy as np
+        import minilite
+        from minilite.model import Model
+        from tests.small_models import chain_graph
+        model = Model(chain_graph())
+        print(model.backend, float(model(np.zeros((1, 2, 2, 3)))[0].sum()))
+        try:
+            Model(chain_graph(), backend="numba")
+        except minilite.BackendError as error:
+            print(error)
+        """
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines() == [
+        "numpy 144.0",
+        "the numba backend needs the package numba, which is not installed: install it, "
+        "or use backend='numpy' (slower, same results)",
+    ]
 
 
 def test_import_is_light() -> None:
