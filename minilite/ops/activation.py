@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar
 
 import numpy as np
 
-from minilite.graph import Activation, Array, Node, Shape, TensorType
+from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import Op, operator
 from minilite.ops.checks import check_arity, check_types
-from minilite.quantization import activation_range
 
 
 class _Clamp(Op):
-    """A clamp of float32 (TFLite's ``kernels/activations.cc``)."""
+    """A clamp of float32 that lets NaN through (TFLite's ``kernels/activations.cc``)."""
 
-    activation: ClassVar[Activation]
+    limits: ClassVar[tuple[float, float]]
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
@@ -26,25 +26,25 @@ class _Clamp(Op):
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs
         assert x is not None
-        return (np.clip(x, *activation_range(self.activation, x.dtype)),)
+        return (np.clip(x, *self.limits),)
 
 
 @operator("RELU")
 class Relu(_Clamp):
     """``max(x, 0)``."""
 
-    activation = Activation.RELU
+    limits = (0.0, inf)
 
 
 @operator("RELU6")
 class Relu6(_Clamp):
     """``min(max(x, 0), 6)``."""
 
-    activation = Activation.RELU6
+    limits = (0.0, 6.0)
 
 
 @operator("RELU_N1_TO_1")
 class ReluN1To1(_Clamp):
     """``min(max(x, -1), 1)``."""
 
-    activation = Activation.RELU_N1_TO_1
+    limits = (-1.0, 1.0)

@@ -130,7 +130,8 @@ def _rescaled(values: Array, tensor: Tensor, output: Tensor) -> Array:
     scale = a.scale * (np.float32(1) / b.scale)
     bias = np.float32(-a.zero_point) * scale
     rescaled = round_half_away(values.astype(np.float32) * scale + bias) + b.zero_point
-    return np.clip(rescaled, *integer_range(values.dtype)).astype(values.dtype)
+    limited: Array = np.clip(rescaled, *integer_range(values.dtype))
+    return limited.astype(values.dtype)
 
 
 @operator("RESHAPE")
@@ -173,10 +174,13 @@ class Reshape(Op):
         return tuple(x.size // known if i in free else size for i, size in enumerate(wanted))
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
-        x, shape = (*inputs, None)[:2]
+        x = inputs[0]
         assert x is not None
-        given = _is_shape(node.optional_input(1)) and shape is not None
-        return (x.reshape(self._resolve(node, shape.tolist() if given else node.options.new_shape)),)
+        wanted: Sequence[int] = node.options.new_shape
+        if _is_shape(node.optional_input(1)):
+            assert inputs[1] is not None
+            wanted = inputs[1].tolist()
+        return (x.reshape(self._resolve(node, wanted)),)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         if self.output_shapes(node) == (None,):

@@ -45,8 +45,9 @@ class Quantize(Op):
     """Real values to quantized ones, or quantized values to another scale and zero point.
 
     From float32, per tensor or per channel: divided by the scale in float32, rounded half away from
-    zero, clamped (TFLite's ``reference/quantize.h``); a NaN becomes the smallest value. From
-    integers, per tensor: in fixed point with double rounding (``reference/requantize.h``).
+    zero, clamped (TFLite's ``reference/quantize.h``). A NaN becomes the smallest value, and what no
+    32-bit integer holds is clamped as well: both are undefined in TFLite. From integers, per tensor:
+    in fixed point with double rounding (``reference/requantize.h``).
     """
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
@@ -67,8 +68,9 @@ class Quantize(Op):
         assert output.quantization is not None
         limits = integer_range(output.dtype)
         if is_quantized(node.input(0)):
-            assert node.input(0).quantization is not None
-            centred = x.astype(np.int64) - node.input(0).quantization.zero_point
+            given = node.input(0).quantization
+            assert given is not None
+            centred = x.astype(np.int64) - given.zero_point
             return (requantize(centred, *requantize_multiplier(node), output, limits),)
         steps = round_half_away(x / _along(output.quantization.scales, output))
         values = np.clip(steps + _along(output.quantization.zero_points, output), *limits)

@@ -96,11 +96,9 @@ def quantized_multipliers(node: Node) -> tuple[Int32Array, Int32Array]:
     assert x is not None
     assert w is not None
     assert y is not None
-    if node.input(0).type is TensorType.UINT8:
-        product = np.float64(x.scale * w.scale)
-    else:
-        product = np.float64(x.scale) * w.scales.astype(np.float64)
-    real = product / np.float64(y.scale)
+    kind = np.float32 if node.input(0).type is TensorType.UINT8 else np.float64
+    products = w.scales.astype(kind) * kind(x.scale)
+    real = products.astype(np.float64) / np.float64(y.scale)
     return quantize_multiplier(np.broadcast_to(real, node.output.shape[-1:]))
 
 
@@ -405,7 +403,7 @@ class DepthwiseConv2D(_Convolution):
         from minilite_kernels import depthwise, quantized
 
         g = convolution_geometry(node)
-        if g.multiplier != 1 or not _lowers(node):
+        if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not _lowers(node):
             return False
         low, high = output_range(node.options.fused_activation_function, node.output)
         rows = g.batch * g.out_h
@@ -415,7 +413,7 @@ class DepthwiseConv2D(_Convolution):
             "extent": rows,
             "grain": chunk,
             "x": node.input(0),
-            "bias": depthwise.pad_channels(_bias(node, g)),
+            "bias": _bias(node, g),
             "out": node.output,
             "w": kernel_window(g),
             "low": low,
@@ -430,7 +428,7 @@ class DepthwiseConv2D(_Convolution):
             quantized.depthwise_quantized,
             node,
             weights=lowering.constant(node.input(1), _centered_filters, weight_zero),
-            **_scaling_tables(node, depthwise.pad_channels),
+            **_scaling_tables(node, np.ascontiguousarray),
             x_zero=x_zero,
             zero=node.output.quantization.zero_point,
             **shared,

@@ -117,7 +117,7 @@ class AveragePool2D(_Pool):
             sums[tap.outputs] += x[tap.inputs]
             counts[tap.outputs] += 1
         if integer:
-            return np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)  # type: ignore[no-any-return]
+            return np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
         return sums / counts  # type: ignore[no-any-return]
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
@@ -161,5 +161,6 @@ class MaxPool2D(_Pool):
         lowest = integer_range(x.dtype)[0] if integer else np.finfo(np.float32).min
         largest = np.full(geometry.output_shape, lowest, x.dtype)
         for tap in geometry.taps():
-            largest[tap.outputs] = np.fmax(largest[tap.outputs], x[tap.inputs])
+            here, pixels = largest[tap.outputs], x[tap.inputs]
+            np.copyto(here, pixels, where=pixels > here)
         return largest

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,9 +37,12 @@ class ArgMinOptions:
 
 
 class _ArgSelect(Op):
-    """What both share: an axis from a tensor, raw integers compared, the first of equals taken."""
+    """What both share: an axis from a tensor, raw integers compared, the first of equals taken.
 
-    select: Callable[..., Array]
+    A NaN is never chosen; where there is nothing else, the position is 0.
+    """
+
+    extreme: ClassVar[np.ufunc]
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
@@ -74,7 +78,8 @@ class _ArgSelect(Op):
         assert x is not None
         assert axis is not None
         position = self._axis(node, int(axis.ravel()[0]))
-        return (type(self).select(x, axis=position).astype(node.output.dtype),)
+        best = self.extreme.reduce(x, axis=position, keepdims=True)
+        return (np.argmax(x == best, axis=position).astype(node.output.dtype),)
 
 
 @operator("ARG_MAX")
@@ -82,7 +87,7 @@ class ArgMax(_ArgSelect):
     """Position of the largest value (TFLite's ``reference/arg_min_max.h``)."""
 
     options = ArgMaxOptions
-    select = np.argmax
+    extreme = np.fmax
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels.selection import argmax_last
@@ -103,4 +108,4 @@ class ArgMin(_ArgSelect):
     """Position of the smallest value (TFLite's ``reference/arg_min_max.h``)."""
 
     options = ArgMinOptions
-    select = np.argmin
+    extreme = np.fmin

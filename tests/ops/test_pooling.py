@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minilite.errors import PrepareError
+from minilite.graph import Activation, Array, Padding, TensorType
+from minilite.ops.pooling import Pool2DOptions
+from minilite.prepare import prepare
+from minilite.testing.models import one_op, tensor
+from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+
+POOLS = ["AVERAGE_POOL_2D", "MAX_POOL_2D"]
+F32, I8, U8 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8
+
+
+def window(width: int, padding: Padding = Padding.VALID, **fields: Any) -> Pool2DOptions:
+    return Pool2DOptions(
+        padding, **{"stride_w": 1, "stride_h": 1, "filter_width": width, "filter_height": 1} | fields
+    )
+
+
+def pool(name: str, values: Array, options: Pool2DOptions, kind: TensorType = F32) -> list[float]:
+    row = np.asarray(values, kind.dtype).reshape(1, 1, -1, 1)
+    spec = {} if kind is F32 else {"scale": 0.5, "zero_point": 3}
+    graph = one_op(name, [tensor(row.shape, kind, **spec)], [tensor((), kind, **spec)], options)
+    return evaluate(graph, row)[0].ravel().tolist()  # type: ignore[no-any-return]
+
+
+def test_average_divides_by_the_pixels_inside() -> None:
+    row = np.array([2, 4, 12])
+    assert pool("AVERAGE_POOL_2D", row, window(3, Padding.SAME)) == [3, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "expected"),
+    [
+        (U8, [1, 2, 2, 3], [2, 2, 3]),
+        (I8, [-1, -2, 2, 3], [-2, 0, 3]),
+        (I8, [-128, -128, 127, 127], [-128, -1, 127]),
+    ],
+)
+def test_integer_average_rounds_half_away(kind: TensorType, row: list[int], expected: list[int]) -> None:
+    assert pool("AVERAGE_POOL_2D", np.array(row), window(2), kind) == expected
+
+
+def test_maximum() -> None:
+    assert pool("MAX_POOL_2D", np.array([3, 1, 2, -5]), window(2, stride_w=2)) == [3, 2]
+    assert pool("MAX_POOL_2D", np.array([-3, -1, -2, -5]), window(3, Padding.SAME), I8) == [-1, -1, -1, -2]
+
+
+def test_maximum_ignores_nan_and_is_never_below_the_lowest_float() -> None:
+    lowest = float(np.finfo(np.float32).min)
+    assert pool("MAX_POOL_2D", np.array([np.nan, 1, np.nan, -np.inf]), window(2)) == [1, 1, lowest]
+
+
+def test_fused_activation_is_in_the_outputs_units() -> None:
+    # Zero point 3, scale 0.5: a real zero is 3, a real six is 15.
+    options = window(1, fused_activation_function=Activation.RELU6)
+    assert pool("MAX_POOL_2D", np.array([0, 3, 15, 200]), options, U8) == [3, 3, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "options", "scales"),
+    [
+        ("rank", (4, 4, 1), window(2), (1, 1)),
+        ("stride-w", (1, 4, 4, 1), window(2, stride_w=0), (1, 1)),
+        ("filter-width", (1, 4, 4, 1), window(0), (1, 1)),
+        ("filter-height", (1, 4, 4, 1), window(1, filter_height=0), (1, 1)),
+        ("empty-output", (1, 4, 4, 1), window(5), (1, 1)),
+        ("empty-output", (1, 4, 0, 1), window(1, Padding.SAME), (1, 1)),
+        ("quantization-equal", (1, 4, 4, 1), window(2), (1, 2)),
+        ("fused-activation", (1, 4, 4, 1), window(2, fused_activation_function=Activation.SIGN_BIT), (1, 1)),
+    ],
+)
+@pytest.mark.parametrize("name", POOLS)
+def test_refuses(
+    name: str, rule: str, shape: tuple[int, ...], options: Pool2DOptions, scales: tuple[float, float]
+) -> None:
+    graph = one_op(name, [tensor(shape, U8, scale=scales[0])], [tensor((), U8, scale=scales[1])], options)
+    with pytest.raises(PrepareError) as caught:
+        prepare(graph)
+    assert caught.value.rule == rule
+
+
+@st.composite
+def options(draw: st.DrawFn) -> Pool2DOptions:
+    return Pool2DOptions(
+        padding=draw(st.sampled_from(Padding)),
+        stride_w=draw(st.integers(1, 3)),
+        stride_h=draw(st.integers(1, 3)),
+        filter_width=draw(st.integers(1, 4)),
+        filter_height=draw(st.integers(1, 4)),
+        fused_activation_function=draw(st.sampled_from(list(Activation)[:4])),
+    )
+
+
+@pytest.mark.parametrize("kind", [F32, *BYTES])
+@pytest.mark.parametrize("name", POOLS)
+@given(options=options(), height=st.integers(4, 9), width=st.integers(4, 9), seed=st.integers(0, 2**32 - 1))
+def test_agrees_with_litert(
+    litert: Any, name: str, kind: TensorType, options: Pool2DOptions, height: int, width: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 3)), height, width, int(rng.integers(1, 5)))
+    zero_point = int(rng.integers(256))
+    specs = [tensor(shape), tensor()]
+    if kind is not F32:
+        specs = [quantized(kind, 0.05, zero_point, shape), quantized(kind, 0.05, zero_point)]
+    graph = one_op(name, specs[:1], specs[1:], options, version=2)
+    # Taps are added in TFLite's order: the float reference agrees in every bit.
+    assert_agrees(litert, graph, random_values(rng, shape, kind), exact=True)
