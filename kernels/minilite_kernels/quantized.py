@@ -14,7 +14,7 @@ import numpy.typing as npt
 from minilite_kernels import simd
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import gather_patches
-from minilite_kernels.depthwise import PIXELS
+from minilite_kernels.depthwise import PIXELS, next_block
 from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
 from minilite_kernels.window import Window, interior_columns, valid_taps
@@ -186,12 +186,11 @@ def depthwise_quantized(
 ) -> None:
     """DEPTHWISE_CONV_2D with multiplier 1 on uint8 or int8, output rows ``start..stop`` of [batch, out_h].
 
-    ``x`` NHWC; ``weights`` int16 [kernel_h, kernel_w, channels], less their zero point; the tables
-    int32 [channels], padded to whole vectors. Taps outside the image add nothing.
+    ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` int16 [kernel_h, kernel_w, channels], less
+    their zero point; the tables int32 [channels]. Taps outside the image add nothing.
     """
     floor, ceiling = np.int32(low), np.int32(high)
     first, after = interior_columns(w)
-    wide = after - first >= PIXELS
     channels = w.in_c
     step, dilated, line = w.stride_w * channels, w.dilation_w * channels, w.dilation_h * w.in_w * channels
     for row in range(start, stop):
@@ -199,38 +198,35 @@ def depthwise_quantized(
         ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
         source = (row // w.out_h * w.in_h + top) * w.in_w * channels
         target = row * w.out_w * channels
-        for c in range(0, channels, WIDTH):
-            valid = channels - c
-            column = 0
-            while column < w.out_w:
-                if wide and first <= column < after:
-                    column = min(column, after - PIXELS)
-                    left = source + (column * w.stride_w - w.pad_left) * channels + c
+        column = 0
+        while column < w.out_w:
+            column, wide = next_block(column, first, after)
+            origin = column * w.stride_w - w.pad_left
+            left = source + origin * channels
+            kx_first, kx_last = valid_taps(origin, w.in_w, w.kernel_w, w.dilation_w)
+            c = 0
+            while c < channels:
+                c = min(c, channels - WIDTH)
+                place = target + column * channels + c
+                if wide:
                     tile = simd.broadcast_row(bias, c, PIXELS, 1)
                     for ky in range(ky_first, ky_last):
                         for kx in range(w.kernel_w):
-                            at = left + ky * line + kx * dilated
+                            at = left + ky * line + kx * dilated + c
                             tap = (ky * w.kernel_w + kx) * channels + c
-                            tile = integer.pairwise_multiply_add(
-                                tile, x, at, step, x_zero, weights, tap, valid
-                            )
+                            tile = integer.pairwise_multiply_add(tile, x, at, step, x_zero, weights, tap)
                     tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
                     tile = simd.clamp(tile, floor, ceiling)
-                    simd.store(tile, out, target + column * channels + c, channels, PIXELS, valid)
-                    column += PIXELS
+                    simd.store(tile, out, place, channels, PIXELS, WIDTH)
                 else:
-                    origin = column * w.stride_w - w.pad_left
-                    kx_first, kx_last = valid_taps(origin, w.in_w, w.kernel_w, w.dilation_w)
-                    left = source + origin * channels + c
-                    single = simd.broadcast_row(bias, c, 1, 1)
+                    one = simd.broadcast_row(bias, c, 1, 1)
                     for ky in range(ky_first, ky_last):
                         for kx in range(kx_first, kx_last):
-                            at = left + ky * line + kx * dilated
+                            at = left + ky * line + kx * dilated + c
                             tap = (ky * w.kernel_w + kx) * channels + c
-                            single = integer.pairwise_multiply_add(
-                                single, x, at, step, x_zero, weights, tap, valid
-                            )
-                    single = integer.requantize(single, multipliers, lefts, rights, c, zero)
-                    single = simd.clamp(single, floor, ceiling)
-                    simd.store(single, out, target + column * channels + c, channels, 0, valid)
-                    column += 1
+                            one = integer.pairwise_multiply_add(one, x, at, step, x_zero, weights, tap)
+                    one = integer.requantize(one, multipliers, lefts, rights, c, zero)
+                    one = simd.clamp(one, floor, ceiling)
+                    simd.store(one, out, place, channels, 1, WIDTH)
+                c += WIDTH
+            column += PIXELS if wide else 1

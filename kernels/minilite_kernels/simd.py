@@ -137,24 +137,17 @@ class Emitter:
         return b.icmp_signed("<", lane, self.splat(columns))
 
     def store(self, value: Any, pointer: Any, offset: Any, mask: Any) -> None:
-        """The lanes that ``mask`` has to ``pointer[offset:]``."""
+        """The lanes that ``mask`` has, or all, to ``pointer[offset:]``."""
         b = self.builder
         vector = value.type
         address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
+        if mask is None:
+            b.store(value, address, align=_bytes(vector.element))
+            return
         name = f"llvm.masked.store.{_mangled(vector)}.p0{_mangled(vector)}"
         kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _I32, mask.type])
         function = cgutils.get_or_insert_function(b.module, kind, name)
         b.call(function, [value, address, _I32(_bytes(vector.element)), mask])
-
-    def masked_load(self, pointer: Any, offset: Any, vector: ir.VectorType, mask: Any) -> Any:
-        """The lanes that ``mask`` has from ``pointer[offset:]``, zero in the others."""
-        b = self.builder
-        address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
-        name = f"llvm.masked.load.{_mangled(vector)}.p0{_mangled(vector)}"
-        kind = ir.FunctionType(vector, [vector.as_pointer(), _I32, mask.type, vector])
-        function = cgutils.get_or_insert_function(b.module, kind, name)
-        zero = ir.Constant(vector, None)
-        return b.call(function, [address, _I32(_bytes(vector.element)), mask, zero])
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """``a * b + c``, rounded once where the host can."""
@@ -231,46 +224,97 @@ def outer_multiply_add(
         value, _, offset, stride, last, _, panel = arguments
         x, weights = e.data(1), e.data(5)
         row = [e.load(weights, e.offset(panel, WIDTH * j), tile.vector) for j in range(tile.vectors)]
-        # One broadcast a row, shared by the row's registers.
-        column = [
-            e.splat(builder.load(builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])))
-            for i in range(tile.rows)
-        ]
-        return map_tile(e, tile, lambda i, j, old: e.multiply_add(column[i], row[j], old), value)
+        column = {}
+
+        def step(i: int, j: int, old: Any) -> Any:
+            # A broadcast is loaded right before its row: all of them at once would not fit the registers.
+            if j == 0:
+                place = e.offset(offset, e.clamped_row(i, last, stride))
+                column[i] = e.splat(builder.load(builder.gep(x, [place])))
+            return e.multiply_add(column[i], row[j], old)
+
+        return map_tile(e, tile, step, value)
 
     return tile(tile, x, types.intp, types.intp, types.intp, weights, types.intp), emit
 
 
 def _pairwise_multiply_add(
-    tile: Array, x: Array, offset: int, stride: int, weights: Array, panel: int, columns: int
+    tile: Array, x: Array, offset: int, stride: int, weights: Array, panel: int
 ) -> Array:
-    width = min(columns, tile.shape[1])
-    result = tile.copy()
-    rows = tile_rows(offset, stride, tile.shape[0], tile.shape[0], width)
-    result[:, :width] += x[rows] * weights[panel : panel + width]
-    return result
+    rows, width = tile.shape
+    return tile + x[tile_rows(offset, stride, rows, rows, width)] * weights[panel : panel + width]
 
 
 @operation(_pairwise_multiply_add)
 def pairwise_multiply_add(
-    context: Any, tile: Any, x: Any, offset: Any, stride: Any, weights: Any, panel: Any, columns: Any
+    context: Any, tile: Any, x: Any, offset: Any, stride: Any, weights: Any, panel: Any
 ) -> Any:
-    """``tile[i, c] += x[offset + i * stride + c] * weights[panel + c]``, ``c < columns``: a depthwise tap."""
+    """``tile[i, c] += x[offset + i * stride + c] * weights[panel + c]``: a depthwise tap."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        value, _, offset, stride, _, panel, columns = arguments
+        value, _, offset, stride, _, panel = arguments
         x, weights = e.data(1), e.data(4)
-        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+        row = [e.load(weights, e.offset(panel, WIDTH * j), tile.vector) for j in range(tile.vectors)]
 
-        def load(pointer: Any, start: Any, j: int) -> Any:
-            return e.masked_load(pointer, e.offset(start, WIDTH * j), tile.vector, masks[j])
+        def tap(i: int, j: int, old: Any) -> Any:
+            place = e.offset(offset, builder.mul(stride, _I64(i)), WIDTH * j)
+            return e.multiply_add(e.load(x, place, tile.vector), row[j], old)
 
-        row = [load(weights, panel, j) for j in range(tile.vectors)]
-        starts = [e.offset(offset, builder.mul(stride, _I64(i))) for i in range(tile.rows)]
-        return map_tile(e, tile, lambda i, j, old: e.multiply_add(load(x, starts[i], j), row[j], old), value)
+        return map_tile(e, tile, tap, value)
 
-    return tile(tile, x, types.intp, types.intp, weights, types.intp, types.intp), emit
+    return tile(tile, x, types.intp, types.intp, weights, types.intp), emit
+
+
+def _scale(tile: Array, factor: float) -> Array:
+    return tile * tile.dtype.type(factor)
+
+
+@operation(_scale)
+def scale(context: Any, tile: Any, factor: Any) -> Any:
+    """Each element times a float32, rounded: never fused with an addition."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        everywhere = e.splat(arguments[1])
+        return map_tile(e, tile, lambda i, j, old: builder.fmul(old, everywhere), arguments[0])
+
+    return tile(tile, types.float32), emit
+
+
+def _shift(tile: Array, term: float) -> Array:
+    return tile + tile.dtype.type(term)
+
+
+@operation(_shift)
+def shift(context: Any, tile: Any, term: Any) -> Any:
+    """Each element plus a float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        everywhere = e.splat(arguments[1])
+        return map_tile(e, tile, lambda i, j, old: builder.fadd(old, everywhere), arguments[0])
+
+    return tile(tile, types.float32), emit
+
+
+def _add(tile: Array, other: Array) -> Array:
+    return tile + other
+
+
+@operation(_add)
+def add(context: Any, tile: Any, other: Any) -> Any:
+    """The sum of two float32 tiles of one shape."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+
+        def both(i: int, j: int, old: Any) -> Any:
+            return builder.fadd(old, builder.extract_value(arguments[1], i * tile.vectors + j))
+
+        return map_tile(e, tile, both, arguments[0])
+
+    return tile(tile, tile), emit
 
 
 def _clamp(tile: Array, low: float, high: float) -> Array:
@@ -303,22 +347,32 @@ def _store(tile: Array, out: Array, offset: int, stride: int, last: int, columns
 
 @operation(_store)
 def store(context: Any, tile: Any, out: Any, offset: Any, stride: Any, last: Any, columns: Any) -> Any:
-    """``out[offset + i * stride + c] = tile[i, c]`` for ``c < columns``, narrowed to ``out``'s integers.
+    """``out[offset + i * stride + c] = tile[i, c]`` for ``c < columns``, in the type of ``out``.
 
-    Values must already lie in the range of ``out``'s type.
+    Floats become integers by truncation. Values must lie in the range of ``out``'s type. A constant
+    ``columns`` that covers the tile makes plain stores instead of masked ones.
     """
+    whole = isinstance(columns, types.IntegerLiteral) and columns.literal_value >= tile.vectors * WIDTH
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
         value, _, offset, stride, last, columns = arguments
         target = e.data(1)
-        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+        masks = [None if whole else e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
         for i, j, place in _each(tile):
-            register = builder.extract_value(value, place)
-            if tile.element is types.int32 and out.dtype.bitwidth < 32:
-                register = builder.trunc(register, ir.VectorType(ir.IntType(out.dtype.bitwidth), WIDTH))
+            register = _converted(builder, builder.extract_value(value, place), tile.element, out.dtype)
             where = e.offset(offset, e.clamped_row(i, last, stride), WIDTH * j)
             e.store(register, target, where, masks[j])
         return context.get_dummy_value()
 
-    return types.void(tile, out, types.intp, types.intp, types.intp, types.intp), emit
+    columns = columns if whole else types.intp
+    return types.void(tile, out, types.intp, types.intp, types.intp, columns), emit
+
+
+def _converted(builder: Any, register: Any, element: types.Type, target: types.Type) -> Any:
+    """A register of a tile in the type of the array it goes to."""
+    if element is types.float32 and target is not types.float32:
+        register = builder.fptosi(register, ir.VectorType(_I32, WIDTH))
+    if target is not types.float32 and target.bitwidth < 32:
+        register = builder.trunc(register, ir.VectorType(ir.IntType(target.bitwidth), WIDTH))
+    return register

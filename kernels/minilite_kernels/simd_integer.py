@@ -57,12 +57,17 @@ def dot_multiply_add(
         value, _, offset, stride, last, _, panel = arguments
         x, weights = e.data(1), e.data(5)
         row = [e.load(weights, e.offset(panel, WIDTH * GROUP * j), _BYTES) for j in range(tile.vectors)]
-        column = []
-        for i in range(tile.rows):
-            address = builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])
-            four = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
-            column.append(builder.bitcast(e.splat(four), _BYTES))
-        return map_tile(e, tile, lambda i, j, old: _dot(builder, old, column[i], row[j]), value)
+        column = {}
+
+        def step(i: int, j: int, old: Any) -> Any:
+            # As in simd.outer_multiply_add: loaded right before its row.
+            if j == 0:
+                address = builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])
+                four = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
+                column[i] = builder.bitcast(e.splat(four), _BYTES)
+            return _dot(builder, old, column[i], row[j])
+
+        return map_tile(e, tile, step, value)
 
     return tile(tile, x, types.intp, types.intp, types.intp, weights, types.intp), emit
 
@@ -87,56 +92,43 @@ def _dot(builder: Any, accumulator: Any, unsigned: Any, signed: Any) -> Any:
     return accumulator
 
 
-def _pairwise_dot_add(
-    tile: Array, x: Array, offset: int, stride: int, zero: int, weights: Array, panel: int, columns: int
+def _pairwise_multiply_add(
+    tile: Array, x: Array, offset: int, stride: int, zero: int, weights: Array, panel: int
 ) -> Array:
-    width = min(columns, tile.shape[1])
-    result = tile.copy()
-    values = x[tile_rows(offset, stride, tile.shape[0], tile.shape[0], width)].astype(np.int32)
-    result[:, :width] += (values - np.int32(zero)) * weights[panel : panel + width].astype(np.int32)
-    return result
+    rows, width = tile.shape
+    values = x[tile_rows(offset, stride, rows, rows, width)].astype(np.int32)
+    return tile + (values - np.int32(zero)) * weights[panel : panel + width].astype(np.int32)
 
 
-@operation(_pairwise_dot_add)
+@operation(_pairwise_multiply_add)
 def pairwise_multiply_add(
-    context: Any,
-    tile: Any,
-    x: Any,
-    offset: Any,
-    stride: Any,
-    zero: Any,
-    weights: Any,
-    panel: Any,
-    columns: Any,
+    context: Any, tile: Any, x: Any, offset: Any, stride: Any, zero: Any, weights: Any, panel: Any
 ) -> Any:
-    """``tile[i, c] += (x[offset + i * stride + c] - zero) * weights[panel + c]``, ``c < columns``.
+    """``tile[i, c] += (x[offset + i * stride + c] - zero) * weights[panel + c]``: a depthwise tap.
 
-    A depthwise tap: ``x`` uint8 or int8, ``weights`` int16 (a uint8 filter less its zero point).
+    ``x`` uint8 or int8, ``weights`` int16 (a uint8 filter less its zero point).
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        value, _, offset, stride, zero, _, panel, columns = arguments
-        source, weights_data = e.data(1), e.data(5)
-        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+        value, _, offset, stride, zero, _, panel = arguments
+        source, filters = e.data(1), e.data(5)
         widen = builder.sext if x.dtype.signed else builder.zext
-
-        def load(pointer: Any, start: Any, j: int, bits: int) -> Any:
-            narrow = ir.VectorType(ir.IntType(bits), WIDTH)
-            return e.masked_load(pointer, e.offset(start, WIDTH * j), narrow, masks[j])
-
-        row = [builder.sext(load(weights_data, panel, j, 16), _LANES32) for j in range(tile.vectors)]
-        starts = [e.offset(offset, builder.mul(stride, _I64(i))) for i in range(tile.rows)]
+        halves, narrow = ir.VectorType(ir.IntType(16), WIDTH), ir.VectorType(_I8, WIDTH)
+        row = [
+            builder.sext(e.load(filters, e.offset(panel, WIDTH * j), halves), _LANES32)
+            for j in range(tile.vectors)
+        ]
         shift = e.splat(builder.trunc(zero, _I32))
 
         def tap(i: int, j: int, old: Any) -> Any:
-            values = widen(load(source, starts[i], j, 8), _LANES32)
-            return builder.add(old, builder.mul(builder.sub(values, shift), row[j]))
+            place = e.offset(offset, builder.mul(stride, _I64(i)), WIDTH * j)
+            values = builder.sub(widen(e.load(source, place, narrow), _LANES32), shift)
+            return builder.add(old, builder.mul(values, row[j]))
 
         return map_tile(e, tile, tap, value)
 
-    signature = tile(tile, x, types.intp, types.intp, types.int64, weights, types.intp, types.intp)
-    return signature, emit
+    return tile(tile, x, types.intp, types.intp, types.int64, weights, types.intp), emit
 
 
 def _add_row_terms(tile: Array, terms: Array, offset: int, last: int, factor: int) -> Array:

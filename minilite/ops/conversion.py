@@ -26,11 +26,10 @@ def requantize_multiplier(node: Node) -> tuple[int, int]:
 
 def _along(values: Array, tensor: Tensor) -> Array:
     """Scales or zero points, shaped to broadcast against the tensor."""
-    if len(values) == 1:
-        return values[0]  # type: ignore[no-any-return]
     assert tensor.quantization is not None
     shape = [1] * len(tensor.shape)
-    shape[tensor.quantization.dimension] = -1
+    if tensor.quantization.per_channel:
+        shape[tensor.quantization.dimension] = -1
     return values.reshape(shape)
 
 

@@ -96,8 +96,9 @@ def quantized_multipliers(node: Node) -> tuple[Int32Array, Int32Array]:
     assert x is not None
     assert w is not None
     assert y is not None
-    kind = np.float32 if node.input(0).type is TensorType.UINT8 else np.float64
-    products = w.scales.astype(kind) * kind(x.scale)
+    single: Array = w.scales * x.scale
+    double: Array = w.scales.astype(np.float64) * np.float64(x.scale)
+    products = single if node.input(0).type is TensorType.UINT8 else double
     real = products.astype(np.float64) / np.float64(y.scale)
     return quantize_multiplier(np.broadcast_to(real, node.output.shape[-1:]))
 
@@ -394,10 +395,10 @@ class DepthwiseConv2D(_Convolution):
     def _accumulate(self, x: Array, w: Array, geometry: Window) -> Array:
         g = geometry
         filters = w.reshape(g.kernel_h, g.kernel_w, g.in_c, g.multiplier)
-        sums: Any = np.zeros((g.batch, g.out_h, g.out_w, g.in_c, g.multiplier), x.dtype)
+        sums = np.zeros((g.batch, g.out_h, g.out_w, g.in_c, g.multiplier), x.dtype)
         for tap in g.taps():
             sums[tap.outputs] += x[tap.inputs][..., None] * filters[tap.y, tap.x]
-        return sums.reshape(g.output_shape)  # type: ignore[no-any-return]
+        return sums.reshape(g.output_shape)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import depthwise, quantized

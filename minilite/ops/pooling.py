@@ -116,9 +116,9 @@ class AveragePool2D(_Pool):
         for tap in geometry.taps():
             sums[tap.outputs] += x[tap.inputs]
             counts[tap.outputs] += 1
-        if integer:
-            return np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
-        return sums / counts  # type: ignore[no-any-return]
+        means: Array
+        means = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts) if integer else sums / counts
+        return means
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import pooling

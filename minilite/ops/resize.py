@@ -154,7 +154,8 @@ class ResizeBilinear(Op):
             lowering.step(resize.resize_bilinear_integer, node, **step)
         else:
             rounding = 0.5 if node.input(0).type is TensorType.UINT8 else 0.0
-            lowering.step(resize.resize_bilinear, node, rounding=rounding, **step)
+            above, below = (lowering.scratch(np.float32, in_w * channels + resize.PADDING) for _ in range(2))
+            lowering.step(resize.resize_bilinear, node, above=above, below=below, rounding=rounding, **step)
         return True
 
     def tolerance(self, node: Node) -> Tolerance:
@@ -168,9 +169,10 @@ def _interpolate(x: Array, rows: Interpolation, columns: Interpolation, one: Any
     dy, dx = dy[:, None, None], dx[:, None]
     upper = x[:, top] * (one - dy)
     lower = x[:, bottom] * dy
-    return (  # type: ignore[no-any-return]
+    result: Array = (
         upper[:, :, left] * (one - dx)
         + lower[:, :, left] * (one - dx)
         + upper[:, :, right] * dx
         + lower[:, :, right] * dx
     )
+    return result
