@@ -9,14 +9,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import tempfile
 import urllib.request
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
+from uuid import uuid4
 
 import minilite_models
 import platformdirs
@@ -197,18 +198,11 @@ def _download(known: KnownModel, progress: DownloadProgress | None) -> Path:
     if known.url is None:
         raise ModelNotFoundError(_not_found(known, "no official address offers it"), rule="model-absent")
     target = cache_folder() / known.file
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial_name = tempfile.mkstemp(prefix=known.file, suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise DownloadError(
-            _not_found(known, f"a download has no place, the cache cannot be written ({error})"),
-            rule="cache-folder",
-        ) from error
-    partial = Path(partial_name)
+    partial = target.with_name(f"{known.file}.{uuid4().hex}.part")
     cause: Exception | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
             digest = _fetch(known.url, known.bytes, file.write, progress)
         if digest == known.sha256:
             partial.replace(target)
@@ -218,7 +212,8 @@ def _download(known: KnownModel, progress: DownloadProgress | None) -> Path:
         cause = error
         reason = f"it could not be downloaded ({getattr(error, 'reason', error)})"
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     raise DownloadError(_not_found(known, reason), rule="download") from cause
 
 

@@ -53,13 +53,14 @@ def _grace_hopper() -> Path:
 
 def first_model() -> tuple[str, FoundModel]:
     """The first DeepLab that is there or can be downloaded."""
+    missing: list[MiniliteError] = []
     for name in MODELS:
         try:
             return name, find_model(name)
         except (ModelNotFoundError, DownloadError) as error:
-            print(f"{error}\n", file=sys.stderr)
+            missing.append(error)
     raise ModelNotFoundError(
-        "no DeepLab model was found, so nothing can be segmented. With the file of one of them in a folder: "
+        f"{missing[0]}.\nThe demo segments with one of {', '.join(MODELS)} and has neither: "
         "MINILITE_MODELS=<folder> make demo",
         rule="demo-model",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,27 +51,23 @@ def command(
         "total": (perf_counter() - start) * 1e3,
     }
     if as_json:
+        height, width = result.labels.shape
         print_json(
             {
                 "photo": str(photo),
-                "width": picture.shape[1],
-                "height": picture.shape[0],
+                "width": width,
+                "height": height,
                 "model": str(found.path),
                 "backend": opened.backend,
                 "threads": opened.threads,
-                "classes": [_as_data(found_class) for found_class in result.classes],
+                "classes": [_as_data(item) for item in result.classes],
                 "overlay": str(output),
                 "mask": None if mask is None else str(mask),
                 "milliseconds": times,
             }
         )
-        return
-    printer = Printer()
-    _print_classes(printer, result.classes)
-    printer.line("  ".join(f"{name} {value:.1f} ms" for name, value in times.items()))
-    for path in (output, mask):
-        if path is not None:
-            printer.line(f"wrote {path}")
+    else:
+        _print(Printer(), result.classes, times, [path for path in (output, mask) if path is not None])
 
 
 def _check_targets(photo: Path, output: Path, mask: Path | None) -> None:
@@ -96,7 +93,9 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _print_classes(printer: Printer, classes: tuple[ClassShare, ...]) -> None:
+def _print(
+    printer: Printer, classes: Sequence[ClassShare], times: dict[str, float], written: Sequence[Path]
+) -> None:
     from rich.text import Text
 
     def chip(found: ClassShare) -> Text:
@@ -107,3 +106,6 @@ def _print_classes(printer: Printer, classes: tuple[ClassShare, ...]) -> None:
         ["class", ">share %", "colour"],
         [(found.name, f"{found.share * 100:.2f}", chip(found)) for found in classes],
     )
+    printer.line("  ".join(f"{name} {value:.1f} ms" for name, value in times.items()))
+    for path in written:
+        printer.line(f"wrote {path}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -69,6 +70,24 @@ def test_plain_columns() -> None:
         "CONV    1.5  x",
         "ADD   10.25  a, b",
     ]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("width", "drawn"), [("60", True), ("20", False)])
+def test_a_table_is_drawn_where_it_fits(width: str, drawn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERM", "xterm")  # Of a dumb one rich takes the width for 80.
+    _console.Printer().table(["name", ">number"], [["a long name of words", "123456789012345"]])
+    text = terminal.getvalue()
+    assert ("─" in text) == drawn
+    assert "123456789012345" in text
+    assert ("a long name of words  123456789012345" in text) == (not drawn)
 
 
 def test_a_real_process(photo: Path, tiny_model: Path) -> None:
