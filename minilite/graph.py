@@ -265,6 +265,9 @@ class Graph:
         """The subgraph that ``invoke`` runs."""
         return self.subgraphs[0]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        return self  # Nothing in it changes: copies of what runs it share the weights.
+
 
 @dataclass(frozen=True, eq=False)
 class Node:

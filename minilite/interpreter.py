@@ -113,27 +113,23 @@ class Interpreter:
             refuse_delegate(f"{type(delegate).__name__} at {delegate._get_native_delegate_pointer()}")
         graph = _load(model_path, model_content)
         check_supported(graph)
-        self._set_up(
-            graph,
-            {
-                "backend": backend,
-                "threads": None if num_threads is None else int(num_threads),
-                "keep_all": bool(experimental_preserve_all_tensors),
-            },
-            compress_zero_points=bool(experimental_compress_quantization_zero_points),
-        )
-
-    def _set_up(self, graph: Graph, settings: dict[str, Any], *, compress_zero_points: bool) -> None:
         self._graph = graph
-        self._settings = settings
-        self._compress_zero_points = compress_zero_points
+        self._settings: dict[str, Any] = {
+            "backend": backend,
+            "threads": None if num_threads is None else int(num_threads),
+            "keep_all": bool(experimental_preserve_all_tensors),
+        }
+        self._compress_zero_points = bool(experimental_compress_quantization_zero_points)
         self._delegates: list[Any] = []
         self._signature_defs = self.get_signature_list()
-        # No bound method here: a cycle would keep worker threads until the garbage collector comes by.
-        create = partial(create_executor, **settings)
-        self._sessions = [Session(graph, i, create) for i in range(len(graph.subgraphs))]
+        self._sessions = self._new_sessions()
         self._lock = threading.Lock()
         self._running: str | None = None
+
+    def _new_sessions(self) -> list[Session]:
+        # No bound method here: a cycle would keep worker threads until the garbage collector comes by.
+        create = partial(create_executor, **self._settings)
+        return [Session(self._graph, i, create) for i in range(len(self._graph.subgraphs))]
 
     # --- running -------------------------------------------------------------------------------
 
@@ -349,22 +345,16 @@ class Interpreter:
 
     def __getstate__(self) -> dict[str, Any]:
         with self._briefly("pickle"):
-            return {
-                "graph": self._graph,
-                "settings": self._settings,
-                "compress_zero_points": self._compress_zero_points,
-                "sessions": [session.save() for session in self._sessions],
-            }
+            state = {**self.__dict__, "_sessions": [session.save() for session in self._sessions]}
+            del state["_lock"]
+            return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(state["graph"], state["settings"], compress_zero_points=state["compress_zero_points"])
-        for session, saved in zip(self._sessions, state["sessions"], strict=True):
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._sessions = self._new_sessions()
+        for session, saved in zip(self._sessions, state["_sessions"], strict=True):
             session.restore(saved)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Interpreter:
-        copy = type(self).__new__(type(self))
-        copy.__setstate__(self.__getstate__())  # The state is fresh copies, but for the read-only graph.
-        return copy
 
     def __repr__(self) -> str:
         main = self._sessions[0].subgraph

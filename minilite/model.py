@@ -112,6 +112,22 @@ class Model:
     Calls from several threads take turns: each uses all of the model's own threads, so that side by
     side they would only stand in each other's way. Pickles and copies carry the graph and the settings;
     copies in one process share the weights.
+
+    Parameters
+    ----------
+    graph:
+        As ``loader.load_graph`` gives it, or made by hand.
+    backend, threads, progress:
+        See ``load``.
+
+    Attributes
+    ----------
+    inputs, outputs:
+        The main subgraph's tensors, in the order of positions, with their declared shapes.
+    input_names, output_names:
+        What they are called: by the signature, where there is one, else by the file.
+    backend, threads:
+        What computes.
     """
 
     def __init__(
@@ -271,13 +287,7 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (partial(Model, **self._settings), (self.graph,))
-
-    def __copy__(self) -> Model:
-        return Model(self.graph, **self._settings)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
-        return self.__copy__()  # Weights are read-only: a second set would be memory for nothing.
+        return (partial(type(self), **self._settings), (self.graph,))
 
     def __repr__(self) -> str:
         def row(tensors: Sequence[Tensor], names: Names) -> str:

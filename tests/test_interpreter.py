@@ -606,7 +606,9 @@ def test_copies_stand_where_the_original_stands(
     x = np.random.default_rng(0).random((2, 2, 2, 3), np.float32)
     original.set_tensor(0, x)
     held = original.tensor(0)()
+    original.__dict__["note"] = "of a caller who adds attributes"
     twin = duplicate(original)
+    assert twin.__dict__["note"] == "of a caller who adds attributes"
     assert twin._safe_to_run()
     held[...] = 0
     del held
