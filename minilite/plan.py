@@ -170,7 +170,9 @@ class _Builder:
     def step(self, kernel: Kernel, node: Node, *, extent: int, grain: int, **arguments: Any) -> None:
         if extent <= 0:
             return
-        scratch_offset, placed, reads, writes = 0, {}, set(), set()
+        scratch_offset, placed = 0, {}
+        reads: set[Key] = set()
+        writes: set[Key] = set()
         for parameter in kernel.parameters:
             value = arguments[parameter.name]
             if isinstance(value, ScratchSpace):
@@ -182,7 +184,6 @@ class _Builder:
         if len(placed) != len(arguments):
             raise TypeError(f"{kernel}: unknown arguments {sorted(set(arguments) - set(placed))}")
         self.scratch_bytes = max(self.scratch_bytes, scratch_offset)
-        # A chunk smaller than the extent, but never more chunks than threads can use.
         self.steps.append(
             KernelStep(node, kernel, placed, extent, max(1, grain), frozenset(reads), frozenset(writes))
         )
@@ -209,13 +210,8 @@ class _Builder:
         ):
             # Memory that someone outside may write or read at any time is not shared.
             node = next(n for n in self.subgraph.nodes() if output.index in n.operator.outputs)
-            block = min(output.size, 1 << 16)
-            if block and output.size % block:
-                block = 1
-            self.step(
-                copy_blocks, node, extent=output.size // max(block, 1), grain=max(1, (1 << 16) // max(block, 1)),
-                x=source, out=output, block=block, stride=block, offset=0,
-            )  # fmt: skip
+            copy = {"x": source, "out": output, "block": 1, "stride": 1, "offset": 0}
+            self.step(copy_blocks, node, extent=output.size, grain=_COPIED_AT_ONCE, **copy)
         else:
             assert isinstance(owner, int)
             self.owner[output.index] = owner
@@ -259,7 +255,8 @@ class _Builder:
     def _levels(self) -> list[int]:
         """Each step in the stage right after the last one that it needs; Python steps stand alone."""
         ready: dict[Key, int] = {}
-        levels, barrier = [], 0
+        levels: list[int] = []
+        barrier = 0
         for step in self.steps:
             if isinstance(step, PythonStep):
                 level = max(levels, default=-1) + 1
@@ -298,6 +295,10 @@ class _Builder:
             else Lifetime(tensors[key].nbytes if isinstance(key, int) else key.nbytes, first[key], last[key])
             for key in first
         }
+
+
+_COPIED_AT_ONCE = 1 << 17
+"""Elements in one chunk of a copy."""
 
 
 def _is_constant(value: Tensor | Temporary) -> bool:
@@ -369,7 +370,8 @@ def _explain(plan: Plan) -> str:
     lives = [b.life for b in plan.buffers.values()]
     kernels = sum(isinstance(s, KernelStep) for s in plan.steps())
     lines = [
-        f"{len(plan.stages)} stages, {kernels} kernel steps, {len(list(plan.steps())) - kernels} Python steps",
+        f"{len(plan.stages)} stages, {kernels} kernel steps, "
+        f"{len(list(plan.steps())) - kernels} Python steps",
         f"arena {plan.arena_bytes:,} bytes (peak of what is alive: {memory.peak(lives):,}), "
         f"scratch {plan.scratch_bytes:,} bytes a thread",
     ]

@@ -132,9 +132,9 @@ class PlanExecutor:
             return record.data
         if not self.plan.is_kept(tensor):
             raise TensorValueError(
-                f"{record}: its memory is used again for other tensors, so its value is not kept after a run. "
-                "Load the model with keep_all=True (Interpreter: experimental_preserve_all_tensors=True) "
-                "to read intermediate tensors",
+                f"{record}: its memory is used again for other tensors, so its value is not kept after a "
+                "run. Load the model with keep_all=True (Interpreter: "
+                "experimental_preserve_all_tensors=True) to read intermediate tensors",
                 tensor=tensor,
                 rule="not-kept",
             )
@@ -228,9 +228,8 @@ class _Program:
         """Ranges of stages for a range of operators, cut around Python steps."""
         first, last = 0, len(self.plan.stages)
         if self.plan.keep_all:
-            wanted = [
-                s for op, stages in self._operator_stages.items() if first_operator <= op < last_operator for s in stages
-            ]  # fmt: skip
+            operators = range(first_operator, last_operator)
+            wanted = [stage for op in operators for stage in self._operator_stages.get(op, ())]
             first, last = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
         cuts, begin = [], first
         for number in range(first, last):

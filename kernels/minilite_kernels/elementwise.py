@@ -36,8 +36,9 @@ def add_quantized(
     the output's scale; each of the three with double rounding.
     """
     for i in range(start, stop):
-        left, right = np.int64(a[i]) - a_scaling.zero, np.int64(b[i]) - b_scaling.zero
-        left = multiply_by_quantized_multiplier(left << left_shift, a_scaling.multiplier, a_scaling.shift)
-        right = multiply_by_quantized_multiplier(right << left_shift, b_scaling.multiplier, b_scaling.shift)
+        widened_a = (np.int64(a[i]) - a_scaling.zero) << left_shift
+        widened_b = (np.int64(b[i]) - b_scaling.zero) << left_shift
+        left = multiply_by_quantized_multiplier(widened_a, a_scaling.multiplier, a_scaling.shift)
+        right = multiply_by_quantized_multiplier(widened_b, b_scaling.multiplier, b_scaling.shift)
         value = multiply_by_quantized_multiplier(left + right, out_scaling.multiplier, out_scaling.shift)
         out[i] = min(max(value + out_scaling.zero, low), high)

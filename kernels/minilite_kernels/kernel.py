@@ -154,7 +154,7 @@ class Kernel:
     @cached_property
     def leaf(self) -> Callable[..., None]:
         """The function as Numba compiles it into the entries."""
-        return numba.njit(error_model="numpy", nogil=True)(self.function)  # type: ignore[no-any-return]
+        return numba.njit(error_model="numpy", nogil=True)(self.function)
 
 
 def kernel(function: Callable[..., None]) -> Kernel:
@@ -245,7 +245,7 @@ def _pack(owner: str, parameter: Parameter, value: Any) -> tuple[int, ...]:
 # --- the entry: unpacks a row and calls the leaf --------------------------------------------------
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pointer(context: Any, address: Any, like: Any) -> Any:
     """An address as a pointer to elements of the type of ``like``."""
 
@@ -255,7 +255,7 @@ def _pointer(context: Any, address: Any, like: Any) -> Any:
     return types.CPointer(like)(types.int64, like), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _as_float(context: Any, bits: Any) -> Any:
     """The float64 with these 64 bits."""
 
@@ -293,7 +293,7 @@ def _entry_function(entry: Entry) -> Callable[..., None]:
         **{p.record.__name__: p.record for p in entry.kernel.parameters if p.record},
     }
     exec(compile(source, f"<entry of {entry.kernel.function.__module__}>", "exec"), scope)
-    return scope[name]  # type: ignore[no-any-return]
+    return scope[name]
 
 
 # --- the cache on disk ----------------------------------------------------------------------------
@@ -351,7 +351,7 @@ class _Locator:
         return None if _cache_directory is None else cls(_cache_directory)
 
 
-class _CacheImplementation(CompileResultCacheImpl):  # type: ignore[misc]
+class _CacheImplementation(CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
     def check_cachable(self, data: Any) -> bool:
@@ -359,7 +359,7 @@ class _CacheImplementation(CompileResultCacheImpl):  # type: ignore[misc]
         return True
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     _impl_class = _CacheImplementation
 
 

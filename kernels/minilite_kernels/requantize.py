@@ -5,7 +5,7 @@ The rounding mode is part of each name; nothing else in this package rounds accu
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Scaling(NamedTuple):
 
 
 @helper
-def multiply_by_quantized_multiplier(value: int, multiplier: int, shift: int) -> int:
+def multiply_by_quantized_multiplier(value: Any, multiplier: int, shift: int) -> Any:
     """``value * multiplier * 2**(shift - 31)`` with TFLite's double rounding (``internal/common.cc``).
 
     A saturating rounding doubling high multiply (ties towards +infinity), then a rounding division
@@ -42,7 +42,7 @@ def round_half_away(value: np.float32) -> np.float32:
     whole = np.trunc(value)
     if abs(value - whole) >= np.float32(0.5):
         whole += np.float32(1) if value > 0 else np.float32(-1)
-    return whole  # type: ignore[no-any-return]
+    return whole
 
 
 @kernel

@@ -60,7 +60,7 @@ _FLOAT, _I1, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.
 _LANES = {types.float32: _FLOAT, types.int32: _I32}
 
 
-class TileType(types.Type):  # type: ignore[misc]
+class TileType(types.Type):
     """Numba's type of a tile; ``element`` is float32 or int32."""
 
     def __init__(self, rows: int, vectors: int, element: types.Type) -> None:
@@ -74,7 +74,7 @@ class TileType(types.Type):  # type: ignore[misc]
 
 
 @register_default(TileType)
-class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
+class _TileModel(models.PrimitiveModel):
     def __init__(self, manager: Any, tile: TileType) -> None:
         super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
 

@@ -43,7 +43,7 @@ def new_counters(stages: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.zeros(2 * stages * COUNTER_STRIDE, np.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: Any) -> Any:
     """Call a compiled entry."""
     word = ir.IntType(64)
@@ -58,7 +58,7 @@ def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: 
     return types.void(*[types.int64] * 5), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _fetch_add(context: Any, counters: Any, place: Any) -> Any:
     """Atomically add one to ``counters[place]``; the value before."""
 
@@ -70,7 +70,7 @@ def _fetch_add(context: Any, counters: Any, place: Any) -> Any:
     return types.int64(_INT64, types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _atomic_load(context: Any, counters: Any, place: Any) -> Any:
     """Read ``counters[place]``; what its writer wrote before is visible afterwards."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Quantize(Op):
         if y.quantization.per_channel:
             return False
         low, high = integer_range(y.dtype)
-        step = {
+        step: dict[str, Any] = {
             "extent": y.size,
             "grain": grain(y.size, 32),
             "x": x,

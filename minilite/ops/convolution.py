@@ -197,7 +197,7 @@ def _bias(node: Node, geometry: Window) -> Array:
     return np.zeros(geometry.out_c, np.int32 if is_quantized(node.input(0)) else np.float32)
 
 
-def _scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Array]:
+def _scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Any]:
     """Multipliers and shifts of each output channel as the kernels take them."""
     multipliers, shifts = quantized_multipliers(node)
     left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
@@ -410,7 +410,7 @@ class DepthwiseConv2D(_Convolution):
         rows = g.batch * g.out_h
         # A product here takes about four times as long as in a matrix tile.
         chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
-        shared = {
+        shared: dict[str, Any] = {
             "extent": rows,
             "grain": chunk,
             "x": node.input(0),

@@ -135,7 +135,7 @@ class ResizeBilinear(Op):
         tables = interpolation_fixed_point if fixed else interpolation
         row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)
         column_lower, column_upper, column_weight = tables(in_w, out_w, node.options)
-        step = {
+        step: dict[str, Any] = {
             "extent": batch * out_h,
             "grain": grain(batch * out_h, 16 * out_w * channels),
             "x": node.input(0),
