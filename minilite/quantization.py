@@ -59,7 +59,8 @@ def saturating_rounding_doubling_high_mul(a: npt.ArrayLike, b: npt.ArrayLike) ->
     smallest integers saturates.
     """
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    return np.minimum((product + (1 << 30)) >> 31, (1 << 31) - 1)
+    rounded: Int64Array = np.minimum((product + (1 << 30)) >> 31, (1 << 31) - 1)
+    return rounded
 
 
 def rounding_divide_by_pot(value: npt.ArrayLike, exponent: npt.ArrayLike) -> Int64Array:
@@ -70,7 +71,8 @@ def rounding_divide_by_pot(value: npt.ArrayLike, exponent: npt.ArrayLike) -> Int
     value = np.asarray(value, np.int64)
     half = (np.int64(1) << np.asarray(exponent, np.int64)) >> 1
     # Below zero one less, so that the floor of a shift takes a tie downwards.
-    return (value + half - ((value < 0) & (half > 0))) >> exponent  # type: ignore[no-any-return]
+    rounded: Int64Array = (value + half - ((value < 0) & (half > 0))) >> exponent
+    return rounded
 
 
 def multiply_by_quantized_multiplier_double_rounding(
@@ -99,13 +101,14 @@ def multiply_by_quantized_multiplier_double_rounding(
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 
 
-def round_half_away(value: Array) -> Array:
+def round_half_away(value: Array | np.floating[Any]) -> Array:
     """Round to an integer, ties away from zero (C's ``round``), in the float type given.
 
     ``floor(x + 0.5)`` would be wrong for the largest float below one half.
     """
     whole = np.trunc(value)
-    return whole + np.copysign(np.abs(value - whole) >= 0.5, value)  # type: ignore[no-any-return]
+    rounded: Array = whole + np.copysign(np.abs(value - whole) >= 0.5, value)
+    return rounded
 
 
 def requantize(
@@ -123,7 +126,7 @@ def requantize(
 
 def integer_range(dtype: npt.DTypeLike) -> IntegerRange:
     """The smallest and largest value of an integer type."""
-    info = np.iinfo(np.dtype(dtype))  # type: ignore[type-var]
+    info: Any = np.iinfo(np.dtype(dtype))
     return int(info.min), int(info.max)
 
 
@@ -164,7 +167,7 @@ def quantized_activation_range(activation: Activation, output: Tensor) -> Intege
     def quantized(bound: float | None, otherwise: int) -> int:
         if bound is None:
             return otherwise
-        value = zero_point + int(round_half_away(np.float32(bound) / scale))  # type: ignore[arg-type]
+        value = zero_point + int(round_half_away(np.float32(bound) / scale))
         return min(max(value, smallest), largest)
 
     low, high = _ACTIVATION_RANGES[activation]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from minilite import ops
 from minilite.graph import Array, Graph, TensorType
@@ -14,6 +15,11 @@ from minilite.testing.models import TensorSpec, tensor
 from minilite.writer import write_graph
 
 BYTES = (TensorType.UINT8, TensorType.INT8)
+
+
+def each_type(*types: TensorType) -> pytest.MarkDecorator:
+    """Run a test with each of these as ``kind``."""
+    return pytest.mark.parametrize("kind", types, ids=[kind.name for kind in types])
 
 
 def evaluate(graph: Graph, *inputs: Array) -> tuple[Array, ...]:

@@ -87,10 +87,11 @@ def is_quantized(tensor: Tensor) -> bool:
     return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
-def check_quantized(node: Node, tensor: Tensor, *, channel_axis: int | None = None) -> None:
+def check_quantized(node: Node, tensor: Tensor, *, channels: tuple[int, int] | None = None) -> None:
     """Refuse missing or useless quantization.
 
-    Only with ``channel_axis`` may the tensor have more than one scale: one for each slice of that axis.
+    Only with ``channels`` (an axis, its size) may the tensor have more than one scale: one for each
+    slice of that axis.
     """
     q = tensor.quantization
     if q is None:
@@ -104,18 +105,18 @@ def check_quantized(node: Node, tensor: Tensor, *, channel_axis: int | None = No
         refuse(node, "has a scale that is not a positive number", rule="quantization-scale", tensor=tensor)
     if not q.per_channel:
         return
-    if channel_axis is None:
+    if channels is None:
         refuse(
             node,
             f"has {len(q.scales)} scales, but must have one",
             rule="quantization-per-tensor",
             tensor=tensor,
         )
-    if q.dimension != channel_axis or len(q.scales) != tensor.shape[channel_axis]:
+    if (q.dimension, len(q.scales)) != channels:
         refuse(
             node,
             f"has {len(q.scales)} scales along axis {q.dimension}, "
-            f"but must have {tensor.shape[channel_axis]} along axis {channel_axis}",
+            f"but must have {channels[1]} along axis {channels[0]}",
             rule="quantization-per-channel",
             tensor=tensor,
         )

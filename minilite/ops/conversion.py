@@ -34,10 +34,10 @@ def _along(values: Array, tensor: Tensor) -> Array:
     return values.reshape(shape)
 
 
-def _channel_axis(tensor: Tensor) -> int | None:
-    """The axis that a tensor's own parameters run along, if there is such an axis."""
+def _channels(tensor: Tensor, shape: Shape) -> tuple[int, int] | None:
+    """The axis that the tensor's own parameters run along and its size, if ``shape`` has such an axis."""
     q = tensor.quantization
-    return q.dimension if q is not None and 0 <= q.dimension < len(tensor.shape) else None
+    return (q.dimension, shape[q.dimension]) if q is not None and 0 <= q.dimension < len(shape) else None
 
 
 @operator("QUANTIZE")
@@ -58,7 +58,7 @@ class Quantize(Op):
             check_quantized(node, x)
             check_quantized(node, y)
         else:
-            check_quantized(node, y, channel_axis=_channel_axis(x))
+            check_quantized(node, y, channels=_channels(y, x.shape))
         return (x.shape,)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -124,7 +124,7 @@ class Dequantize(Op):
         check_types(node, [(x, TensorType.FLOAT32) for x in (*_BYTES, TensorType.INT16, TensorType.FLOAT16)])
         x = node.input(0)
         if is_quantized(x):
-            check_quantized(node, x, channel_axis=_channel_axis(x))
+            check_quantized(node, x, channels=_channels(x, x.shape))
         return (x.shape,)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:

@@ -144,8 +144,9 @@ class _Convolution(Op):
     def _check_quantization(self, node: Node) -> None:
         check_quantized(node, node.input(0))
         check_quantized(node, node.output)
-        per_channel = node.input(0).type is TensorType.INT8
-        check_quantized(node, node.input(1), channel_axis=self.channel_axis if per_channel else None)
+        w = node.input(1)
+        channels = (self.channel_axis, w.shape[self.channel_axis])
+        check_quantized(node, w, channels=channels if w.type is TensorType.INT8 else None)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, w, bias = (*inputs, None)[:3]

@@ -19,7 +19,7 @@ from minilite.ops.convolution import (
 )
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
-from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
 
 UNIT = Conv2DOptions(stride_w=1, stride_h=1)
 VALID = replace(UNIT, padding=Padding.VALID)
@@ -275,14 +275,14 @@ def tensors(case: Case, kind: TensorType, *, depthwise: bool) -> tuple[list[Tens
     return [given_x, weights, *bias], quantized(kind, out_scale, int(rng.integers(256))), x
 
 
-@pytest.mark.parametrize("kind", [F32, *BYTES])
+@each_type(F32, *BYTES)
 @given(case=cases())
 def test_conv_agrees_with_litert(litert: Any, kind: TensorType, case: Case) -> None:
     inputs, output, x = tensors(case, kind, depthwise=False)
     assert_agrees(litert, one_op("CONV_2D", inputs, [output], Conv2DOptions(**case.options), version=6), x)
 
 
-@pytest.mark.parametrize("kind", [F32, *BYTES])
+@each_type(F32, *BYTES)
 @given(case=cases())
 def test_depthwise_agrees_with_litert(litert: Any, kind: TensorType, case: Case) -> None:
     inputs, output, x = tensors(case, kind, depthwise=True)

@@ -12,7 +12,7 @@ from minilite.graph import Activation, Array, TensorType
 from minilite.ops.elementwise import AddOptions, MulOptions, SubOptions, sum_scaling
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, one_op, tensor
-from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
 
 F32, I8, U8, I32, I64 = (
     TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32, TensorType.INT64
@@ -30,7 +30,7 @@ def binary(
     ("name", "expected"),
     [("ADD", [[11, 21], [12, 22]]), ("SUB", [[-9, -19], [-8, -18]]), ("MUL", [[10, 20], [20, 40]])],
 )
-@pytest.mark.parametrize("kind", [F32, I32, I64])
+@each_type(F32, I32, I64)
 def test_broadcasts_at_the_last_axis(name: str, kind: TensorType, expected: list[list[int]]) -> None:
     a, b = np.array([[1], [2]], kind.dtype), np.array([10, 20], kind.dtype)
     (y,) = evaluate(binary(name, tensor((2, 1), kind), tensor((2,), kind), tensor((), kind)), a, b)
@@ -139,7 +139,7 @@ def operands(
     return [tensor(shape, kind) for shape in (*shapes, ())], values
 
 
-@pytest.mark.parametrize("kind", [F32, I32, I64, *BYTES])
+@each_type(F32, I32, I64, *BYTES)
 @pytest.mark.parametrize("name", OPTIONS)
 @given(
     shapes=broadcast_shapes(),
@@ -158,7 +158,7 @@ def test_agrees_with_litert(
     assert_agrees(litert, binary(name, a, b, y, activation), *values)
 
 
-@pytest.mark.parametrize("kind", BYTES)
+@each_type(*BYTES)
 @pytest.mark.parametrize("name", OPTIONS)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_pair_of_bytes_agrees_with_litert(litert: Any, name: str, kind: TensorType, seed: int) -> None:

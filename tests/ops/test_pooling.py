@@ -12,7 +12,7 @@ from minilite.graph import Activation, Array, Padding, TensorType
 from minilite.ops.pooling import Pool2DOptions
 from minilite.prepare import prepare
 from minilite.testing.models import one_op, tensor
-from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
 
 POOLS = ["AVERAGE_POOL_2D", "MAX_POOL_2D"]
 F32, I8, U8 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8
@@ -28,7 +28,8 @@ def pool(name: str, values: Array, options: Pool2DOptions, kind: TensorType = F3
     row = np.asarray(values, kind.dtype).reshape(1, 1, -1, 1)
     spec = {} if kind is F32 else {"scale": 0.5, "zero_point": 3}
     graph = one_op(name, [tensor(row.shape, kind, **spec)], [tensor((), kind, **spec)], options)
-    return evaluate(graph, row)[0].ravel().tolist()  # type: ignore[no-any-return]
+    (y,) = evaluate(graph, row)
+    return list(y.ravel())
 
 
 def test_average_divides_by_the_pixels_inside() -> None:
@@ -99,7 +100,7 @@ def options(draw: st.DrawFn) -> Pool2DOptions:
     )
 
 
-@pytest.mark.parametrize("kind", [F32, *BYTES])
+@each_type(F32, *BYTES)
 @pytest.mark.parametrize("name", POOLS)
 @given(options=options(), height=st.integers(4, 9), width=st.integers(4, 9), seed=st.integers(0, 2**32 - 1))
 def test_agrees_with_litert(

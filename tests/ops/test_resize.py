@@ -12,7 +12,7 @@ from minilite.graph import Graph, TensorType
 from minilite.ops.resize import ResizeBilinearOptions, interpolation, interpolation_fixed_point
 from minilite.prepare import prepare
 from minilite.testing.models import constant, one_op, tensor
-from tests.oracle import BYTES, assert_agrees, evaluate, quantized, random_values
+from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
 
 F32, I8, U8, I32 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32
 DEFAULT = ResizeBilinearOptions()
@@ -26,11 +26,9 @@ def resize(
 ) -> list[float]:
     x = np.array(row, kind.dtype).reshape(1, 1, -1, 1)
     size = constant(np.array([1, width], np.int32))
-    return (
-        evaluate(one_op("RESIZE_BILINEAR", [tensor(x.shape, kind), size], [tensor((), kind)], options), x)[0]
-        .ravel()
-        .tolist()
-    )  # type: ignore[no-any-return]
+    graph = one_op("RESIZE_BILINEAR", [tensor(x.shape, kind), size], [tensor((), kind)], options)
+    (y,) = evaluate(graph, x)
+    return list(y.ravel())
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,7 @@ def test_refuses(rule: str, graph: Graph) -> None:
 SIZES = st.integers(1, 40)
 
 
-@pytest.mark.parametrize("kind", [F32, *BYTES])
+@each_type(F32, *BYTES)
 @pytest.mark.parametrize("options", MODES, ids=["default", "align_corners", "half_pixel_centers"])
 @given(in_h=SIZES, in_w=SIZES, out_h=SIZES, out_w=SIZES, seed=st.integers(0, 2**32 - 1))
 def test_agrees_with_litert(
