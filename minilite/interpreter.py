@@ -143,7 +143,7 @@ class Interpreter:
         InvokeError
             A view from ``tensor`` is held.
         """
-        with self._exclusively("allocate_tensors"):
+        with self._exclusively("allocate_tensors()"):
             self._ensure_safe()
             self._sessions[0].allocate()
 
@@ -155,7 +155,7 @@ class Interpreter:
         InvokeError
             Tensors are not allocated, a view is held, or an operator failed.
         """
-        with self._exclusively("invoke"):
+        with self._exclusively("invoke()"):
             self._sessions[0].run()
 
     def resize_tensor_input(self, input_index: int, tensor_size: Any, strict: bool = False) -> None:
@@ -168,13 +168,13 @@ class Interpreter:
         PrepareError
             There is no such input, or it may not have these sizes.
         """
-        with self._exclusively("resize_tensor_input"):
+        with self._exclusively("resize_tensor_input()"):
             self._ensure_safe()
             self._sessions[0].resize(input_index, as_shape(tensor_size), strict=strict)
 
     def reset_all_variables(self) -> None:
         """Set every variable tensor back to its beginning."""
-        with self._exclusively("reset_all_variables"):
+        with self._exclusively("reset_all_variables()"):
             for session in self._sessions:
                 session.reset_variables()
 
@@ -188,7 +188,7 @@ class Interpreter:
         TensorValueError
             Type or shape differ, or the tensor is no input.
         """
-        with self._briefly("set_tensor"):
+        with self._briefly("set_tensor()"):
             self._sessions[0].write(tensor_index, value)
 
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> Array:
@@ -202,7 +202,7 @@ class Interpreter:
         TensorValueError
             There is no such tensor, or its value is not kept.
         """
-        with self._briefly("get_tensor"):
+        with self._briefly("get_tensor()"):
             return self._session(subgraph_index).read(tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
@@ -213,7 +213,7 @@ class Interpreter:
         """
 
         def view() -> Array:
-            with self._briefly("tensor"):
+            with self._briefly("tensor()"):
                 return self._sessions[0].lend(tensor_index)
 
         return view
@@ -312,7 +312,7 @@ class Interpreter:
     def _exclusively(self, call: str) -> Iterator[None]:
         """Take the interpreter for a call that may be long; meanwhile others are refused, not delayed."""
         with self._briefly(call):
-            self._running = f"{call}() in {threading.current_thread().name}"
+            self._running = f"{call} in {threading.current_thread().name}"
         try:
             yield
         finally:
@@ -324,7 +324,7 @@ class Interpreter:
         with self._lock:
             if self._running is not None:
                 raise InvokeError(
-                    f"{call}() while {self._running} has not finished. An interpreter serves one thread "
+                    f"{call} while {self._running} has not finished. An interpreter serves one thread "
                     "at a time: give each thread its own (copy.deepcopy shares the weights), "
                     "or call a minilite.load() model.",
                     rule="busy",
@@ -344,7 +344,7 @@ class Interpreter:
     # --- copies -----------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        with self._briefly("pickle"):
+        with self._briefly("copying"):
             state = {**self.__dict__, "_sessions": [session.save() for session in self._sessions]}
             del state["_lock"]
             return state

@@ -58,7 +58,7 @@ def two_entries_graph() -> Graph:
     second = Subgraph(1, "second", tensors, (operator(0, "ADD", (0, 1), (2,)),), (0, 1), (2,))
     signatures = (
         Signature("main", 0, {"x": 0}, {"y": 4}),
-        Signature("plus", 1, {"x": 0, "y": 1}, {"sum": 2}),
+        Signature("plus", 1, {"y": 1, "x": 0}, {"sum": 2}),
     )
     return Graph((chain(), second), signatures)
 

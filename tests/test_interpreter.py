@@ -639,10 +639,17 @@ def test_nothing_waits_for_the_garbage_collector(content: bytes, backend: str) -
 # --- threads ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("long_call", "name"),
+    [
+        (lambda i: i.invoke(), r"invoke\(\)"),
+        (lambda i: i.get_signature_runner()(image=X), "signature 'serve'"),
+    ],
+)
 def test_other_threads_are_refused_while_a_run_is_under_way(
-    content: bytes, monkeypatch: pytest.MonkeyPatch
+    long_call: Callable[[Interpreter], Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interpreter = Interpreter(model_content=content, backend="numpy")
+    interpreter = Interpreter(model_content=write_graph(signed_graph()), backend="numpy")
     interpreter.allocate_tensors()
     session = interpreter._sessions[0]
     run = session.run
@@ -650,14 +657,14 @@ def test_other_threads_are_refused_while_a_run_is_under_way(
 
     def slow_run() -> None:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(5)
         run()
 
     monkeypatch.setattr(session, "run", slow_run)
     interpreter.set_tensor(0, X)
-    runner = threading.Thread(target=interpreter.invoke, name="the-runner")
+    runner = threading.Thread(target=long_call, args=(interpreter,), name="the-runner")
     runner.start()
-    assert entered.wait(10)
+    assert entered.wait(5)
     for call in (
         interpreter.invoke,
         interpreter.allocate_tensors,
@@ -665,10 +672,11 @@ def test_other_threads_are_refused_while_a_run_is_under_way(
         lambda: interpreter.get_tensor(4),
         interpreter.tensor(4),
         lambda: interpreter.resize_tensor_input(0, [2, 2, 2, 3]),
+        lambda: interpreter.get_signature_runner()(image=X),
         interpreter.reset_all_variables,
         lambda: pickle.dumps(interpreter),
     ):
-        with pytest.raises(InvokeError, match=r"while invoke\(\) in the-runner has not finished"):
+        with pytest.raises(InvokeError, match=f"while {name} in the-runner has not finished"):
             call()
     leave.set()
     runner.join()
