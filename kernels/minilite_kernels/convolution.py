@@ -75,7 +75,7 @@ def convolve_float(
 
     ``x`` NHWC; ``weights`` [out_c, kernel_h * kernel_w * in_c] through ``matmul.pack_panels``;
     ``bias`` through ``matmul.pack_columns``; ``patches`` float32 with room for one patch a pixel.
-    Each sum starts at the bias and follows the order of the weights.
+    Sums are ordered as in ``matmul.multiply_panels``.
     """
     depth = w.kernel_h * w.kernel_w * w.in_c
     gather_patches(x, patches, depth, x.dtype.type(0), w, start, stop)

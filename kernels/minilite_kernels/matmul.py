@@ -18,6 +18,13 @@ from minilite_kernels.kernel import Array, Input, Output, helper, kernel
 ROWS, VECTORS, WIDTH = simd.TILE_ROWS, simd.TILE_VECTORS, simd.WIDTH
 PANEL = VECTORS * WIDTH
 
+BLOCK = 128
+"""Products that are summed by themselves before they are added to the total.
+
+One chain of additions as long as the reduction would lose more than twice as much to rounding: with
+blocks the DeepLab scores lie nearer to float64 than those of either of LiteRT's paths.
+"""
+
 
 def pad_columns(columns: int) -> int:
     """Columns after padding to whole panels, the last one perhaps ``WIDTH`` wide."""
@@ -55,8 +62,9 @@ def multiply_panels(
     low: float,
     high: float,
 ) -> None:
-    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``, summed in the order of k.
+    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``.
 
+    The bias, plus the sum of the first ``BLOCK`` products in the order of k, plus the next, and so on.
     ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat.
     """
     floor, ceiling = np.float32(low), np.float32(high)
@@ -68,10 +76,13 @@ def multiply_panels(
                 last = min(ROWS, rows - row) - 1
                 start = x_offset + row * depth
                 tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
-                for k in range(depth):
-                    tile = simd.outer_multiply_add(
-                        tile, x, start + k, depth, last, weights, panel + k * PANEL
-                    )
+                for block in range(0, depth, BLOCK):
+                    part = simd.zeros(ROWS, VECTORS)
+                    for k in range(block, min(block + BLOCK, depth)):
+                        part = simd.outer_multiply_add(
+                            part, x, start + k, depth, last, weights, panel + k * PANEL
+                        )
+                    tile = simd.add(tile, part)
                 tile = simd.clamp(tile, floor, ceiling)
                 simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
         else:
@@ -79,10 +90,13 @@ def multiply_panels(
                 last = min(ROWS, rows - row) - 1
                 start = x_offset + row * depth
                 half = simd.broadcast_row(bias, column, ROWS, 1)
-                for k in range(depth):
-                    half = simd.outer_multiply_add(
-                        half, x, start + k, depth, last, weights, panel + k * WIDTH
-                    )
+                for block in range(0, depth, BLOCK):
+                    rest = simd.zeros(ROWS, 1)
+                    for k in range(block, min(block + BLOCK, depth)):
+                        rest = simd.outer_multiply_add(
+                            rest, x, start + k, depth, last, weights, panel + k * WIDTH
+                        )
+                    half = simd.add(half, rest)
                 half = simd.clamp(half, floor, ceiling)
                 simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
 

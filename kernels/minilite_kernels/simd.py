@@ -206,6 +206,21 @@ def broadcast_row(context: Any, array: Any, offset: Any, rows: Any, vectors: Any
     return tile(array, types.intp, rows, vectors), emit
 
 
+def _zeros(rows: int, vectors: int) -> Array:
+    return np.zeros((rows, vectors * WIDTH), np.float32)
+
+
+@operation(_zeros)
+def zeros(context: Any, rows: Any, vectors: Any) -> Any:
+    """A float32 tile of zeros."""
+    tile = TileType(rows.literal_value, vectors.literal_value, types.float32)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(rows, vectors), emit
+
+
 def _outer_multiply_add(
     tile: Array, x: Array, offset: int, stride: int, last: int, weights: Array, panel: int
 ) -> Array:
