@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from minilite.catalogue import FoundModel, find_model
@@ -21,10 +26,39 @@ def open_model(found: FoundModel, *, backend: str = "auto", threads: int | None 
     """The model, ready to run: its kernels are compiled, or taken from the cache on disk."""
     from minilite.model import load
 
-    with progress_bar() as show:
-        return load(
-            found.path,
-            backend=backend,
-            threads=threads,
-            progress=lambda done, total, name: show(done, total, f"compiling once: {name.partition('[')[0]}"),
-        )
+    with progress_bar() as show, _interrupts_kept() as raise_interrupt:
+
+        def progress(done: int, total: int, name: str) -> None:
+            raise_interrupt()
+            show(done, total, f"compiling once: {name.partition('[')[0]}")
+
+        return load(found.path, backend=backend, threads=threads, progress=progress)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[Callable[[], None]]:
+    """Ctrl-C while LLVM compiles: remembered, and raised between two kernels or at the end.
+
+    Python would raise it in the first Python code that runs after, which often is a callback of
+    llvmlite, where exceptions are lost. A second Ctrl-C is not held back.
+    """
+    pressed = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(number, before)
+
+    def raise_interrupt() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield raise_interrupt  # Signals only ever reach the main thread.
+        return
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield raise_interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+    raise_interrupt()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from minilite.cli import _console, _errors
+from minilite.cli import _console, _errors, _loading
 from minilite.errors import InvokeError
 from minilite.version import __version__
 
@@ -49,6 +50,21 @@ def test_exit_codes(
         _errors.reporting_errors(command)()
     assert left.value.exit_code == code
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_ctrl_c_while_kernels_compile_is_not_lost() -> None:
+    def compile_kernels() -> None:
+        with _loading._interrupts_kept() as raise_interrupt:
+            raise_interrupt()
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                raise_interrupt()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        compile_kernels()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_traceback_is_there_for_the_asking(
