@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,24 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "minilite", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("few", settings.get_profile("minilite"), max_examples=3)
 settings.load_profile("minilite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def minilite_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """What ``MINILITE_CACHE`` names: a folder in pytest's own cache, never the user's.
+
+    Compiled kernels stay there for the next session and for child processes; their digest keeps stale
+    ones out.
+    """
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("minilite") if cache else tmp_path_factory.mktemp("minilite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINILITE_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

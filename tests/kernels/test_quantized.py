@@ -1,0 +1,201 @@
+"""CONV_2D and DEPTHWISE_CONV_2D on bytes: literals, and any window against exact integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("numba", reason="kernels need Numba")
+from minilite_kernels import quantized
+from minilite_kernels.kernel import ScratchSpace
+from minilite_kernels.matmul import PANEL, pack_columns
+from minilite_kernels.window import Window
+
+from tests.kernels.harness import Array, all_scaled, call, multipliers, patches, same_window, windows
+
+WIDTH = quantized.WIDTH
+BYTES = st.sampled_from([np.uint8, np.int8])
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From sums to the output's type: a factor for each channel, a zero point and a range."""
+
+    multipliers: Array
+    shifts: Array
+    zero: int
+    low: int
+    high: int
+
+    def of(self, sums: Array) -> Array:
+        scaled = all_scaled(sums, self.multipliers, self.shifts)
+        return np.asarray(np.clip(scaled + self.zero, self.low, self.high))
+
+    def arguments(self) -> dict[str, Any]:
+        tables = {
+            "multipliers": self.multipliers,
+            "lefts": np.maximum(self.shifts, 0),
+            "rights": np.maximum(-self.shifts, 0),
+        }
+        padded: dict[str, Any] = {
+            name: pack_columns(table.astype(np.int32)) for name, table in tables.items()
+        }
+        return {**padded, "zero": self.zero, "low": self.low, "high": self.high}
+
+
+def unscaled(channels: int, dtype: Any, zero: int = 0) -> Scale:
+    """Sums as they are."""
+    info = np.iinfo(dtype)
+    ones = np.full(channels, 1 << 30), np.full(channels, 1)
+    return Scale(*ones, zero, int(info.min), int(info.max))
+
+
+@st.composite
+def scales(draw: st.DrawFn, channels: int, dtype: Any) -> Scale:
+    info = np.iinfo(dtype)
+    value = st.integers(int(info.min), int(info.max))
+    factors = [draw(multipliers) for _ in range(min(channels, 3))]
+    shifts = [draw(st.integers(-12, -2)) for _ in range(min(channels, 3))]
+    low, high = sorted((draw(value), draw(value)))
+    return Scale(np.resize(factors, channels), np.resize(shifts, channels), draw(value), low, high)
+
+
+def convolve(
+    x: Array, x_zero: int, weights: Array, weight_zero: int, bias: Array, w: Window, scale: Scale
+) -> Array:
+    """Weights int8 [out_c, kernel_h, kernel_w, in_c]; zero points go into the bias, as in a plan."""
+    pixels, out_c, depth = len(x) * w.out_h * w.out_w, len(weights), weights[0].size
+    unsigned_zero = x_zero + (128 if x.dtype == np.int8 else 0)
+    totals = weights.reshape(out_c, depth).sum(1, dtype=np.int64)
+    bias = bias - unsigned_zero * totals + depth * unsigned_zero * weight_zero
+    out = call(
+        quantized.convolve_quantized,
+        pixels * out_c,
+        x.dtype,
+        extent=pixels,
+        x=x,
+        weights=quantized.pack_groups(weights.reshape(out_c, depth)),
+        bias=pack_columns(bias.astype(np.int32)),
+        patches=ScratchSpace(x.dtype, pixels * quantized.pad_depth(depth)),
+        sums=ScratchSpace(np.dtype(np.int32), pixels),
+        w=w,
+        out_c=out_c,
+        x_zero=x_zero,
+        flip=-128 if x.dtype == np.int8 else 0,
+        weight_zero=weight_zero,
+        **scale.arguments(),
+    )
+    return out.reshape(len(x), w.out_h, w.out_w, out_c)
+
+
+def depthwise(x: Array, x_zero: int, weights: Array, bias: Array, w: Window, scale: Scale) -> Array:
+    """Weights int16 [kernel_h, kernel_w, channels]."""
+    out = call(
+        quantized.depthwise_quantized,
+        len(x) * w.out_h * w.out_w * w.in_c,
+        x.dtype,
+        extent=len(x) * w.out_h,
+        x=x,
+        weights=weights,
+        bias=bias,
+        w=w,
+        x_zero=x_zero,
+        **scale.arguments(),
+    )
+    return out.reshape(len(x), w.out_h, w.out_w, w.in_c)
+
+
+@pytest.mark.parametrize(("dtype", "x_zero"), [(np.uint8, 1), (np.int8, -127)])
+def test_padding_is_the_zero_point(dtype: Any, x_zero: int) -> None:
+    # Real values 0 ... 8 around the zero point; weights of 1; the border adds nothing.
+    x = (np.arange(9) + x_zero).astype(dtype).reshape(1, 3, 3, 1)
+    weights = np.ones((1, 3, 3, 1), np.int8)
+    result = convolve(
+        x, x_zero, weights, 0, np.array([3]), same_window((3, 3), 1, 3), unscaled(1, dtype, zero=-5)
+    )
+    assert result[0, :, :, 0].tolist() == [[6, 13, 10], [19, 34, 25], [18, 31, 22]]
+
+
+def test_a_filter_with_a_zero_point() -> None:
+    x = np.array([1, 2, 3, 4], np.uint8).reshape(1, 1, 4, 1)
+    weights = np.array([5, 9], np.int8).reshape(2, 1, 1, 1)
+    w = same_window((1, 4), 1, 1)
+    result = convolve(x, 0, weights, 4, np.zeros(2), w, unscaled(2, np.uint8))
+    assert result[0, 0].tolist() == [[1, 5], [2, 10], [3, 15], [4, 20]]
+
+
+def test_extreme_bytes_do_not_saturate_on_the_way() -> None:
+    # 255 * 127 * 4 is more than 16 bits; instructions that add pairs in 16 bits would clip it.
+    x = np.full((1, 1, 1, 64), 255, np.uint8)
+    weights = np.full((1, 1, 1, 64), 127, np.int8)
+    scale = Scale(np.array([1 << 30]), np.array([1 - 14]), 0, 0, 255)
+    result = convolve(x, 0, weights, 0, np.zeros(1), same_window((1, 1), 64, 1), scale)
+    assert result.item() == round(255 * 127 * 64 / 2**14)
+
+
+def test_groups_of_four_lie_side_by_side() -> None:
+    weights = np.arange(1, 6, dtype=np.int8).reshape(1, 5)
+    packed = quantized.pack_groups(weights).reshape(2, -1, 4)
+    assert packed.shape == (2, WIDTH, 4)
+    assert packed[:, 0].tolist() == [[1, 2, 3, 4], [5, 0, 0, 0]]
+    assert not packed[:, 1:].any()
+    assert len(quantized.pack_groups(np.ones((PANEL + 1, 4), np.int8))) == (PANEL + WIDTH) * 4
+
+
+@given(
+    st.data(),
+    windows(st.sampled_from([1, 3, 4, 6])),
+    BYTES,
+    st.sampled_from([1, 5, WIDTH, WIDTH + 1, PANEL + 1]),
+    st.integers(0, 99),
+)
+def test_any_convolution(data: st.DataObject, w: Window, dtype: Any, out_c: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max, (1, w.in_h, w.in_w, w.in_c), dtype, endpoint=True)
+    weights = rng.integers(-128, 127, (out_c, w.kernel_h, w.kernel_w, w.in_c), np.int8, endpoint=True)
+    bias = rng.integers(-5000, 5000, out_c)
+    x_zero = data.draw(st.integers(int(info.min), int(info.max)))
+    weight_zero = data.draw(st.integers(-128, 127)) if dtype is np.uint8 else 0
+    scale = data.draw(scales(out_c, dtype))
+    seen, _ = patches(x.astype(np.int64) - x_zero, w)
+    sums = np.einsum("bhwyxc,oyxc->bhwo", seen, weights.astype(np.int64) - weight_zero) + bias
+    np.testing.assert_array_equal(
+        convolve(x, x_zero, weights, weight_zero, bias, w, scale), scale.of(sums)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "x_zero"), [(np.uint8, 1), (np.int8, -127)])
+def test_depthwise_padding_is_the_zero_point(dtype: Any, x_zero: int) -> None:
+    x = np.broadcast_to((np.arange(9) + x_zero).reshape(1, 3, 3, 1), (1, 3, 3, WIDTH)).astype(dtype)
+    weights = np.ones((3, 3, WIDTH), np.int16)
+    weights[..., 1] = -1
+    scale, bias = unscaled(WIDTH, dtype, zero=50), np.full(WIDTH, 3, np.int32)
+    result = depthwise(x, x_zero, weights, bias, same_window((3, 3), WIDTH, 3), scale)
+    assert result[0, :, :, 0].tolist() == [[61, 68, 65], [74, 89, 80], [73, 86, 77]]
+    assert result[0, :, :, 1].tolist() == [[45, 38, 41], [32, 17, 26], [33, 20, 29]]
+
+
+@given(
+    st.data(),
+    windows(st.sampled_from([WIDTH, WIDTH + 1, 2 * WIDTH + 3]), dilation=3),
+    BYTES,
+    st.integers(0, 99),
+)
+def test_any_depthwise(data: st.DataObject, w: Window, dtype: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max, (1, w.in_h, w.in_w, w.in_c), dtype, endpoint=True)
+    # An 8-bit filter less its zero point.
+    weights = rng.integers(-255, 255, (w.kernel_h, w.kernel_w, w.in_c), np.int16, endpoint=True)
+    bias = rng.integers(-5000, 5000, w.in_c, np.int32)
+    x_zero = data.draw(st.integers(int(info.min), int(info.max)))
+    scale = data.draw(scales(w.in_c, dtype))
+    seen, _ = patches(x.astype(np.int64) - x_zero, w)
+    sums = np.einsum("bhwyxc,yxc->bhwc", seen, weights.astype(np.int64)) + bias
+    np.testing.assert_array_equal(depthwise(x, x_zero, weights, bias, w, scale), scale.of(sums))

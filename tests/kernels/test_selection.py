@@ -1,0 +1,43 @@
+"""ARG_MAX: the first of the largest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("numba", reason="kernels need Numba")
+from minilite_kernels.selection import argmax_last
+
+from tests.kernels.harness import Array, call
+
+
+def argmax(x: Array, dtype: Any = np.int64) -> Array:
+    rows, size = x.shape
+    return call(argmax_last, rows, dtype, extent=rows, x=x, size=size)
+
+
+def test_the_first_of_equals_wins() -> None:
+    x = np.array([[1, 3, 3], [2, 2, 2], [-5, -4, -6]], np.float32)
+    assert argmax(x).tolist() == [1, 0, 1]
+    assert argmax(x, np.int32).tolist() == [1, 0, 1]
+
+
+def test_infinities_and_zeros() -> None:
+    x = np.array([[-np.inf, -np.inf], [-1, np.inf], [-0.0, 0.0]], np.float32)
+    assert argmax(x).tolist() == [0, 1, 0]
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(1, 30),
+    st.sampled_from([np.float32, np.uint8, np.int8]),
+    st.integers(0, 99),
+)
+def test_any_size(rows: int, size: int, dtype: Any, seed: int) -> None:
+    # Few values: ties everywhere.
+    x = np.random.default_rng(seed).integers(0, 5, (rows, size)).astype(dtype)
+    np.testing.assert_array_equal(argmax(x), np.argmax(x, axis=1))

@@ -1,0 +1,309 @@
+"""Each operation on tiles against plain NumPy.
+
+Run compiled this holds the LLVM bodies, and under ``NUMBA_DISABLE_JIT=1`` the NumPy bodies, to the
+same statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="kernels need Numba")
+from minilite_kernels import simd
+from minilite_kernels import simd_integer as integer
+from minilite_kernels.kernel import Input, Kernel, Output, kernel, set_cache_directory
+
+from tests.kernels.harness import Array, assert_near, call, largest, scaled
+
+ROWS, VECTORS, WIDTH = 3, 2, simd.WIDTH
+COLUMNS = VECTORS * WIDTH
+LASTS = [0, 1, ROWS - 1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_cache(minilite_cache: Path) -> Iterator[None]:
+    """The cache's digest covers the package's sources, not this file's."""
+    set_cache_directory(None)
+    yield
+    set_cache_directory(minilite_cache / "kernels")
+
+
+@kernel
+def load_store(
+    x: Input, out: Output, offset: int, stride: int, last: int, columns: int, start: int, stop: int
+) -> None:
+    tile = simd.broadcast_row(x, offset, ROWS, VECTORS)
+    simd.store(tile, out, start, stride, last, columns)
+
+
+@kernel
+def store_whole(x: Input, out: Output, stride: int, last: int, start: int, stop: int) -> None:
+    simd.store(simd.broadcast_row(x, start, ROWS, VECTORS), out, start, stride, last, COLUMNS)
+
+
+@kernel
+def outer(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    offset: int,
+    stride: int,
+    last: int,
+    panel: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
+    tile = simd.outer_multiply_add(tile, x, offset, stride, last, weights, panel)
+    simd.store(tile, out, 0, COLUMNS, last, COLUMNS)
+
+
+@kernel
+def pairwise(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    offset: int,
+    stride: int,
+    panel: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
+    tile = simd.pairwise_multiply_add(tile, x, offset, stride, weights, panel)
+    simd.store(tile, out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
+def limited(x: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
+    tile = simd.clamp(simd.broadcast_row(x, 0, 1, VECTORS), np.float32(low), np.float32(high))
+    simd.store(tile, out, 0, 0, 0, COLUMNS)
+
+
+@kernel
+def limited_integers(x: Input, out: Output, low: int, high: int, start: int, stop: int) -> None:
+    tile = simd.clamp(simd.broadcast_row(x, 0, 1, VECTORS), np.int32(low), np.int32(high))
+    simd.store(tile, out, 0, 0, 0, COLUMNS)
+
+
+@kernel
+def dot(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    offset: int,
+    stride: int,
+    last: int,
+    panel: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
+    tile = integer.dot_multiply_add(tile, x, offset, stride, last, weights, panel)
+    simd.store(tile, out, 0, COLUMNS, last, COLUMNS)
+
+
+@kernel
+def pairwise_bytes(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    offset: int,
+    stride: int,
+    zero: int,
+    panel: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
+    tile = integer.pairwise_multiply_add(tile, x, offset, stride, zero, weights, panel)
+    simd.store(tile, out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
+def row_terms(
+    terms: Input, bias: Input, out: Output, offset: int, last: int, factor: int, start: int, stop: int
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
+    tile = integer.add_row_terms(tile, terms, offset, last, factor)
+    simd.store(tile, out, 0, COLUMNS, last, COLUMNS)
+
+
+@kernel
+def rescale(
+    x: Input,
+    multipliers: Input,
+    lefts: Input,
+    rights: Input,
+    out: Output,
+    column: int,
+    zero: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(x, 0, 1, VECTORS)
+    tile = integer.requantize(tile, multipliers, lefts, rights, column, zero)
+    simd.store(tile, out, 0, 0, 0, COLUMNS)
+
+
+def once(leaf: Kernel, size: int, dtype: Any, **arguments: Any) -> Array:
+    """A call of one item."""
+    return call(leaf, size, dtype, extent=1, **arguments)
+
+
+def floats(count: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(count).astype(np.float32)
+
+
+def clamped(last: int) -> Array:
+    return np.minimum(np.arange(ROWS), last)
+
+
+@pytest.mark.parametrize("last", LASTS)
+@pytest.mark.parametrize("columns", [0, 1, WIDTH - 1, WIDTH, WIDTH + 1, COLUMNS, COLUMNS + 5])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_store_writes_what_exists_and_no_more(last: int, columns: int, dtype: Any) -> None:
+    # Rows further apart than they are long: what lies between them stays.
+    x = np.arange(1, COLUMNS + 4).astype(dtype)
+    width, stride = min(columns, COLUMNS), COLUMNS + 3
+    for fill in (-1, -2):
+        out = np.full(ROWS * stride, fill, dtype)
+        load_store(0, 1, x=x, out=out, offset=3, stride=stride, last=last, columns=columns)
+        expected = np.full((ROWS, stride), fill)
+        expected[: last + 1, :width] = x[3 : 3 + width]
+        np.testing.assert_array_equal(out.reshape(ROWS, stride), expected)
+
+
+def test_rows_may_follow_each_other_without_a_gap() -> None:
+    x, columns = floats(COLUMNS), COLUMNS - 3
+    result = once(load_store, 2 * columns, np.float32, x=x, offset=0, stride=columns, last=1, columns=columns)
+    np.testing.assert_array_equal(result, np.tile(x[:columns], 2))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.int32])
+def test_integers_are_narrowed(dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    x = np.resize([info.min, info.max, 0, 7], COLUMNS).astype(np.int32)
+    assert once(store_whole, COLUMNS, dtype, x=x, stride=0, last=0).tolist() == x.tolist()
+
+
+def test_floats_become_integers_by_truncation() -> None:
+    x = np.resize([0.0, 1.99, 254.999, 255.0, 0.5], COLUMNS).astype(np.float32)
+    result = once(store_whole, COLUMNS, np.uint8, x=x, stride=0, last=0)
+    assert result[:4].tolist() == np.resize([0, 1, 254, 255, 0], 4).tolist()
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_outer_multiply_add(last: int) -> None:
+    x, weights, bias = floats(40), floats(COLUMNS + 5, 1), floats(COLUMNS, 2)
+    rows = last + 1
+    result = once(
+        outer, rows * COLUMNS, np.float32,
+        x=x, weights=weights, bias=bias, offset=4, stride=9, last=last, panel=5,
+    )  # fmt: skip
+    exact = bias + np.outer(x[4 + 9 * clamped(last)[:rows]].astype(np.float64), weights[5:])
+    assert_near(result.reshape(rows, COLUMNS), exact, 1, largest(x) * largest(weights) + largest(bias))
+
+
+def test_pairwise_multiply_add() -> None:
+    stride = COLUMNS + 1
+    x, weights, bias = floats(ROWS * stride + 2), floats(COLUMNS + 5, 1), floats(COLUMNS, 2)
+    result = once(
+        pairwise, ROWS * COLUMNS, np.float32,
+        x=x, weights=weights, bias=bias, offset=2, stride=stride, panel=5,
+    )  # fmt: skip
+    rows = x[2:].reshape(ROWS, stride)[:, :COLUMNS].astype(np.float64)
+    exact = bias + rows * weights[5:]
+    assert_near(
+        result.reshape(ROWS, COLUMNS), exact, 1, largest(x) * largest(weights) + largest(bias)
+    )  # fmt: skip
+
+
+def test_clamp_of_floats() -> None:
+    x = np.resize([-np.inf, -1.5, -0.5, 0.5, 1.5, np.inf, np.nan], COLUMNS).astype(np.float32)
+    result = once(limited, COLUMNS, np.float32, x=x, low=-1, high=1)
+    np.testing.assert_array_equal(result, np.resize([-1, -1, -0.5, 0.5, 1, 1, np.nan], COLUMNS))
+
+
+def test_clamp_of_integers() -> None:
+    x = np.resize([-(1 << 31), -6, -5, 0, 9, 10, (1 << 31) - 1], COLUMNS).astype(np.int32)
+    result = once(limited_integers, COLUMNS, np.int32, x=x, low=-5, high=9)
+    np.testing.assert_array_equal(result, np.resize([-5, -5, -5, 0, 9, 9, 9], COLUMNS))
+
+
+@pytest.mark.parametrize("last", LASTS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_dot_multiply_add(last: int, dtype: Any) -> None:
+    rng = np.random.default_rng(last)
+    x = rng.integers(0, 256, 40, np.uint8).view(dtype)
+    x[4:8] = np.full(4, 255, np.uint8).view(dtype)
+    weights = rng.integers(-128, 128, 4 * COLUMNS + 8, np.int8)
+    weights[8:12], weights[12:16] = -128, 127
+    bias = rng.integers(-(1 << 20), 1 << 20, COLUMNS, np.int32)
+    rows = last + 1
+    result = once(
+        dot, rows * COLUMNS, np.int32, x=x, weights=weights, bias=bias, offset=4, stride=9, last=last, panel=8
+    )
+    places = 4 + 9 * np.arange(rows)[:, None] + np.arange(4)
+    exact = bias + x.view(np.uint8)[places].astype(np.int64) @ weights[8:].reshape(-1, 4).T.astype(np.int64)
+    np.testing.assert_array_equal(result.reshape(rows, COLUMNS), exact)
+
+
+def test_dot_products_wrap() -> None:
+    x, weights = np.full(32, 255, np.uint8), np.full(4 * COLUMNS, 127, np.int8)
+    bias = np.full(COLUMNS, (1 << 31) - 1, np.int32)
+    result = once(
+        dot, COLUMNS, np.int32, x=x, weights=weights, bias=bias, offset=0, stride=4, last=0, panel=0
+    )
+    assert set(result.tolist()) == {-(1 << 31) + 4 * 255 * 127 - 1}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_pairwise_multiply_add_of_bytes(dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    rng = np.random.default_rng(3)
+    stride = COLUMNS + 1
+    x = rng.integers(info.min, info.max, ROWS * stride + 2, dtype, endpoint=True)
+    weights = rng.integers(-255, 255, COLUMNS + 5, np.int16, endpoint=True)
+    bias = rng.integers(-(1 << 20), 1 << 20, COLUMNS, np.int32)
+    zero = int(info.min) + 5
+    result = once(
+        pairwise_bytes, ROWS * COLUMNS, np.int32,
+        x=x, weights=weights, bias=bias, offset=2, stride=stride, zero=zero, panel=5,
+    )  # fmt: skip
+    rows = x[2:].reshape(ROWS, stride)[:, :COLUMNS].astype(np.int64) - zero
+    np.testing.assert_array_equal(result.reshape(ROWS, COLUMNS), bias + rows * weights[5:])
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_add_row_terms(last: int) -> None:
+    terms = np.array([9, 9, 100, -200, 1 << 30], np.int32)
+    bias = np.arange(COLUMNS, dtype=np.int32)
+    rows = last + 1
+    result = once(row_terms, rows * COLUMNS, np.int32, terms=terms, bias=bias, offset=2, last=last, factor=-4)
+    added = np.array([-400, 800, 0])[:rows]  # the third wraps
+    np.testing.assert_array_equal(result.reshape(rows, COLUMNS), bias + added[:, None])
+
+
+@pytest.mark.parametrize("shift", [-31, -9, -1, 0, 1, 5])
+def test_requantize(shift: int) -> None:
+    rng = np.random.default_rng(shift + 31)
+    x = rng.integers(-(1 << 31), 1 << 31, COLUMNS).astype(np.int32) >> max(shift, 0)
+    x[:4] = [-5, 5, 0, -1]
+    factors = rng.integers(1 << 30, 1 << 31, COLUMNS + 3).astype(np.int32)
+    factors[3:7] = 1 << 30  # ties
+    left, right = (np.full(COLUMNS + 3, max(s, 0), np.int32) for s in (shift, -shift))
+    result = once(
+        rescale, COLUMNS, np.int32, x=x, multipliers=factors, lefts=left, rights=right, column=3, zero=-7
+    )
+    exact = [scaled(int(v), int(m), shift) - 7 for v, m in zip(x, factors[3:], strict=True)]
+    np.testing.assert_array_equal(result, exact)
