@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy.typing as npt
 
 from minilite import ops
 from minilite.errors import InvokeError, MiniliteError, TensorValueError
-from minilite.graph import ABSENT, Array, Graph, Node, Subgraph, Tensor, TensorType
+from minilite.graph import ABSENT, Array, Graph, Node, Operator, Shape, Subgraph, Tensor, TensorType
 
 
 class ReferenceExecutor:
-    """Runs a subgraph through ``Op.evaluate``.
+    """Runs a subgraph through ``Op.evaluate``; keeps the contract of ``Executor``.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class ReferenceExecutor:
         self.subgraph: Subgraph = graph.subgraphs[subgraph]
         self._keep_all = keep_all
         self._float_type = np.dtype(float_type)
-        self._nodes = tuple(self.subgraph.nodes())
-        self._last_use = {t: i for i, node in enumerate(self._nodes) for t in node.operator.inputs}
+        self._last_use = {t: op.index for op in self.subgraph.operators for t in op.inputs}
+        self._dynamic: set[int] = set()
         self._values: dict[int, Array] = {}
         for tensor in self.subgraph.tensors:
             if tensor.data is not None:
@@ -63,35 +64,41 @@ class ReferenceExecutor:
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; see ``Executor.run``."""
-        last = len(self._nodes) if last is None else last
-        if not self._keep_all and (first, last) != (0, len(self._nodes)):
+        operators = self.subgraph.operators
+        last = len(operators) if last is None else last
+        if not self._keep_all and (first, last) != (0, len(operators)):
             raise InvokeError(
                 "a part of the graph can be run only if all values are kept: use keep_all=True",
                 rule="partial-run",
             )
-        for index in range(first, last):
-            self._evaluate(self._nodes[index])
+        for operator in operators[first:last]:
+            self._evaluate(operator)
             if not self._keep_all:
-                self._free(index)
+                self._free(operator)
 
     def close(self) -> None:
-        """Release the values."""
-        self._values.clear()
+        """Nothing to stop; the memory goes with the executor."""
 
-    def _evaluate(self, node: Node) -> None:
-        op = ops.find(node.operator.name)
+    def _evaluate(self, operator: Operator) -> None:
+        op = ops.find(operator.name)
         assert op is not None  # prepare() has asked each operator for its shapes
-        inputs = [None if i == ABSENT else self._values[i] for i in node.operator.inputs]
+        node = Node(self.subgraph, operator)
         try:
+            if not self._dynamic.isdisjoint(operator.inputs):
+                # What came before was of another shape than prepare() knew.
+                self._reshape(node, op.output_shapes(node))
+                node = Node(self.subgraph, operator)
+            inputs = [None if i == ABSENT else self._values[i] for i in operator.inputs]
             # Float overflow and NaN are results, as they are in TFLite.
             with np.errstate(all="ignore"):
                 results = op.evaluate(node, inputs)
             for tensor, value in zip(node.outputs, results, strict=True):
-                self._store(node, tensor, value)
+                self._store(tensor, value)
+            self._reshape(node, [value.shape for value in results])
         except Exception as error:
-            raise self._failure(node, inputs, error) from error
+            raise _failure(node, error) from error
 
-    def _store(self, node: Node, tensor: Tensor, value: Array) -> None:
+    def _store(self, tensor: Tensor, value: Array) -> None:
         value = value.astype(self._dtype(tensor), copy=False)
         held = self._values.get(tensor.index)
         if held is not None and held.shape == value.shape:
@@ -99,11 +106,22 @@ class ReferenceExecutor:
         else:
             self._values[tensor.index] = value.copy() if self._is_kept(tensor) else value
 
-    def _free(self, index: int) -> None:
-        for number in {*self._nodes[index].operator.inputs, *self._nodes[index].operator.outputs} - {ABSENT}:
+    def _reshape(self, node: Node, shapes: Sequence[Shape | None]) -> None:
+        """Give a node's outputs the shapes they turned out to have."""
+        tensors = list(self.subgraph.tensors)
+        for tensor, shape in zip(node.outputs, shapes, strict=True):
+            if shape is not None and shape != tensor.shape:
+                tensors[tensor.index] = replace(tensor, shape=shape)
+                self._dynamic.add(tensor.index)
+        if not self._dynamic.isdisjoint(node.operator.outputs):
+            self.subgraph = replace(self.subgraph, tensors=tuple(tensors))
+
+    def _free(self, operator: Operator) -> None:
+        for number in {*operator.inputs, *operator.outputs} - {ABSENT}:
             tensor = self.subgraph.tensors[number]
-            if self._last_use.get(number, -1) <= index and tensor.data is None and not self._is_kept(tensor):
-                self._values.pop(number, None)
+            used_up = self._last_use.get(number, -1) <= operator.index
+            if used_up and tensor.data is None and not self._is_kept(tensor):
+                del self._values[number]
 
     def _is_kept(self, tensor: Tensor) -> bool:
         outside = tensor.index in self.subgraph.inputs or tensor.index in self.subgraph.outputs
@@ -119,11 +137,14 @@ class ReferenceExecutor:
             fill = tensor.quantization.zero_point
         return np.full(tensor.shape, fill, self._dtype(tensor))
 
-    def _failure(self, node: Node, inputs: Sequence[Array | None], error: Exception) -> MiniliteError:
-        tensors = ", ".join(str(t) for t in node.inputs if t is not None)
-        return InvokeError(
-            f"{node.operator} failed on {tensors} -> {', '.join(map(str, node.outputs))}: {error}",
-            op_index=node.operator.index,
-            op_name=node.operator.name,
-            rule=getattr(error, "rule", None),
-        )
+
+def _failure(node: Node, error: Exception) -> InvokeError:
+    inputs = ", ".join(str(t) for t in node.inputs if t is not None)
+    outputs = ", ".join(map(str, node.outputs))
+    reason = str(error) if isinstance(error, MiniliteError) else f"{type(error).__name__}: {error}"
+    return InvokeError(
+        f"{node.operator} failed on {inputs} -> {outputs}: {reason}",
+        op_index=node.operator.index,
+        op_name=node.operator.name,
+        rule=getattr(error, "rule", None),
+    )

@@ -87,11 +87,13 @@ def is_quantized(tensor: Tensor) -> bool:
     return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
-def check_quantized(node: Node, tensor: Tensor, *, channels: tuple[int, int] | None = None) -> None:
+def check_quantized(
+    node: Node, tensor: Tensor, *, channels: tuple[int, int] | None = None, zero_scales: bool = False
+) -> None:
     """Refuse missing or useless quantization.
 
     Only with ``channels`` (an axis, its size) may the tensor have more than one scale: one for each
-    slice of that axis.
+    slice of that axis. A scale of zero is for weights: converters give it to a filter of zeros.
     """
     q = tensor.quantization
     if q is None:
@@ -101,8 +103,12 @@ def check_quantized(node: Node, tensor: Tensor, *, channels: tuple[int, int] | N
             rule="quantization-missing",
             tensor=tensor,
         )
-    if not (np.isfinite(q.scales).all() and (q.scales > 0).all()):
-        refuse(node, "has a scale that is not a positive number", rule="quantization-scale", tensor=tensor)
+    usable = np.isfinite(q.scales) & ((q.scales > 0) | (zero_scales & (q.scales == 0)))
+    if not usable.all():
+        wrong = q.scales[~usable][0]
+        refuse(
+            node, f"has the scale {wrong}, not a positive number", rule="quantization-scale", tensor=tensor
+        )
     if not q.per_channel:
         return
     if channels is None:

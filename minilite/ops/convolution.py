@@ -146,7 +146,7 @@ class _Convolution(Op):
         check_quantized(node, node.output)
         w = node.input(1)
         channels = (self.channel_axis, w.shape[self.channel_axis])
-        check_quantized(node, w, channels=channels if w.type is TensorType.INT8 else None)
+        check_quantized(node, w, channels=channels if w.type is TensorType.INT8 else None, zero_scales=True)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, w, bias = (*inputs, None)[:3]

@@ -98,6 +98,15 @@ def test_int8_scales_each_channel() -> None:
     )
 
 
+def test_a_filter_of_zeros_may_have_scale_zero(litert: Any) -> None:
+    x = tensor((1, 1, 1, 1), TensorType.INT8, scale=1.0)
+    w = constant(np.array([0, 3], np.int8).reshape(2, 1, 1, 1), scale=[0.0, 1.0])
+    bias = constant(np.array([50, 1], np.int32))
+    graph = one_op("CONV_2D", [x, w, bias], [tensor((), TensorType.INT8, scale=1.0, zero_point=5)], UNIT)
+    (y,) = assert_agrees(litert, graph, np.array([2], np.int8).reshape(1, 1, 1, 1))
+    np.testing.assert_array_equal(y.ravel(), [5, 12])
+
+
 def test_uint8_multiplies_scales_in_float32() -> None:
     # 0.1f * 0.3f rounds up in float32: the multiplier differs from the one made in float64.
     x = tensor((1, 1, 1, 1), TensorType.UINT8, scale=0.1)
@@ -261,7 +270,8 @@ def tensors(case: Case, kind: TensorType, *, depthwise: bool) -> tuple[list[Tens
     if kind is F32:
         bias = [constant(10 * random_values(rng, (filters,), F32))] * with_bias
         return [tensor(picture), constant(w), *bias], tensor(), x
-    in_scale, out_scale = np.float32(rng.uniform(0.001, 0.1)), rng.uniform(0.01, 1.0)
+    # Outputs from coarse to fine, down to multipliers above 1.
+    in_scale, out_scale = np.float32(rng.uniform(0.001, 0.1)), float(10 ** rng.uniform(-4, 0))
     per_channel = kind is I8 and rng.integers(2)
     w_scale = rng.uniform(0.001, 0.1, filters if per_channel else 1).astype(np.float32)
     weights = constant(
