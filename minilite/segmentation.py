@@ -95,7 +95,21 @@ class Segmenter:
         self.output_shape = _label_plane(self.output, self.input) or _score_planes(self.output)
 
     def __call__(self, photo: Picture) -> Segmentation:
-        """Label every pixel of a photo (uint8 ``(height, width, 3)`` RGB)."""
+        """Label every pixel of a photo (uint8 ``(height, width, 3)`` RGB).
+
+        Raises
+        ------
+        ImageError
+            The photo is not such an array.
+        InvokeError
+            The model failed, or what it gave are no labels.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:
+            raise ImageError(
+                f"a photo is a uint8 array (height, width, 3), given {photo.dtype} {photo.shape}: "
+                "images.load_image and images.to_rgb make one",
+                rule="photo",
+            )
         values = model_input(photo, self.input, self.normalisation)
         start = perf_counter()
         output = np.asarray(self.model(values)[0])
@@ -228,11 +242,12 @@ def _picture_input(inputs: Sequence[Tensor]) -> Tensor:
         tensor = inputs[0]
         quantised = tensor.type is TensorType.INT8 and tensor.quantization is not None
         is_picture = len(tensor.shape) == 4 and tensor.shape[0] == 1 and tensor.shape[3] == 3
+        is_picture = is_picture and -1 not in tensor.shape_signature[1:]
         if is_picture and (tensor.type in (TensorType.FLOAT32, TensorType.UINT8) or quantised):
             return tensor
     raise ImageError(
-        f"the model takes {takes}; segmentation needs one RGB picture: 1 x height x width x 3, "
-        "float32, uint8 or quantised int8",
+        f"the model takes {takes}; segmentation needs one RGB picture of a fixed size: 1 x height x "
+        "width x 3, float32, uint8 or quantised int8",
         rule="segmentation-input",
     )
 

@@ -22,6 +22,7 @@ from minilite.segmentation import (
     labels_from_scores,
     model_input,
     resize_labels,
+    segmenter_for,
 )
 
 F32, U8, I8, I64 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT64
@@ -186,6 +187,7 @@ def test_planes_are_scores(kind: TensorType, quantization: Quantization | None) 
     [
         (tensor((1, 8, 8, 1)), tensor((1, 8, 8, 2)), "needs one RGB picture"),
         (tensor((2, 8, 8, 3)), tensor((1, 8, 8, 2)), "needs one RGB picture"),
+        (Tensor(0, "t", F32, (1, 1, 1, 3), (1, -1, -1, 3)), tensor((1, 8, 8, 2)), "of a fixed size"),
         (tensor((1, 8, 8, 3), I8), tensor((1, 8, 8, 2)), "needs one RGB picture"),
         (tensor((1, 8, 8, 3)), tensor((1, 1001)), "first output is tensor 0 't' .FLOAT32 1x1001"),
         (tensor((1, 8, 8, 3)), tensor((1, 8, 8, 1)), "2 to 255 classes"),
@@ -195,6 +197,24 @@ def test_planes_are_scores(kind: TensorType, quantization: Quantization | None) 
 def test_other_models_are_refused(picture: Tensor, output: Tensor, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         segmenter(picture, output)
+
+
+@pytest.mark.parametrize(
+    "photo", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8)]
+)
+def test_a_photo_must_be_rgb_bytes(photo: Array) -> None:
+    segment = segmenter(tensor((1, 8, 8, 3)), tensor((1, 8, 8, 2)))
+    with pytest.raises(ImageError, match="a photo is a uint8 array"):
+        segment(photo)
+
+
+def test_unknown_models_get_voc_names_only_for_21_classes() -> None:
+    def names(classes: int) -> tuple[str, ...]:
+        fake = FakeModel((tensor((1, 8, 8, 3)),), (tensor((1, 8, 8, classes)),), lambda _: np.zeros(1))
+        return segmenter_for(cast(Any, fake), None).labels
+
+    assert names(21)[15] == "person"
+    assert names(20) == ()
 
 
 # Pictures
