@@ -18,6 +18,7 @@ from minilite.errors import InvokeError, MiniliteError, TensorValueError
 from minilite.executor import Progress, processors
 from minilite.graph import Array, Graph, Subgraph, Tensor
 from minilite.plan import KernelStep, Plan, PythonStep, Temporary, aligned_copy, aligned_empty, build_plan
+from minilite.progress import TerminalProgress
 
 
 class Team:
@@ -34,15 +35,17 @@ class Team:
         self._pid = 0
         self._closed = False
 
-    def run(self, work: Callable[[int], None]) -> None:
+    def run(self, work: Callable[[int], None], *, alone: bool = False) -> None:
         """Call ``work(thread)`` on every thread, ``work(0)`` on this one; return when that one has.
+
+        ``alone``: there is nothing to share, do not wake the workers.
 
         An exception of any thread that happened by then is raised here.
         """
         if self._closed:
             raise InvokeError("the worker threads have been stopped: this model was closed", rule="closed")
         job = _Job(work)
-        if self.threads > 1:
+        if self.threads > 1 and not alone:
             self._start()
             for waiting in self._queues:
                 waiting.put(job)
@@ -133,7 +136,7 @@ class PlanExecutor:
         if not self.plan.is_kept(tensor):
             raise TensorValueError(
                 f"{record}: its memory is used again for other tensors, so its value is not kept after a "
-                "run. Load the model with keep_all=True (Interpreter: "
+                "run. Use Model.run_all, Model.executor(keep_all=True) or Interpreter("
                 "experimental_preserve_all_tensors=True) to read intermediate tensors",
                 tensor=tensor,
                 rule="not-kept",
@@ -153,7 +156,8 @@ class PlanExecutor:
             if isinstance(step, PythonStep):
                 self._evaluate(step)
             else:
-                self._team.run(self._program.walk(begin, end))
+                shared = self._program.can_be_shared(begin, end)
+                self._team.run(self._program.walk(begin, end), alone=not shared)
 
     def close(self) -> None:
         """See ``Executor.close``."""
@@ -224,6 +228,10 @@ class _Program:
 
         return work
 
+    def can_be_shared(self, first: int, last: int) -> bool:
+        """Whether any stage has work for a second thread."""
+        return bool((self._stages[first:last, walker.STAGE_CHUNKS] > 1).any())
+
     def segments(self, first_operator: int, last_operator: int) -> list[tuple[int, int]]:
         """Ranges of stages for a range of operators, cut around Python steps."""
         first, last = 0, len(self.plan.stages)
@@ -285,11 +293,11 @@ def _stages_of_operators(plan: Plan) -> dict[int, list[int]]:
 def compile_plan(plan: Plan, progress: Progress | None = None) -> None:
     """Load or compile every kernel that a plan names, and the walker."""
     kernels.set_cache_directory(cache.kernels_directory())
+    progress = TerminalProgress() if progress is None else progress
     missing = [entry for entry in plan.entries() if not entry.is_compiled]
     for done, entry in enumerate(missing):
-        if progress is not None:
-            progress(done, len(missing), entry.name)
+        progress(done, len(missing), entry.name)
         entry.compile()
     walker.walk()
-    if progress is not None and missing:
+    if missing:
         progress(len(missing), len(missing), "")
