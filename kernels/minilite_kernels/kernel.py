@@ -104,6 +104,11 @@ class Kernel:
         return f"<kernel {self.name}>"
 
     @property
+    def is_ours(self) -> bool:
+        """Whether its source is in this package, where ``sources_digest`` notices an edit."""
+        return self.function.__module__.startswith(f"{__package__}.")
+
+    @property
     def arrays(self) -> tuple[Parameter, ...]:
         """The array parameters, in order."""
         return tuple(p for p in self.parameters if p.is_array)
@@ -189,7 +194,7 @@ class Entry:
     def compile(self) -> None:
         """Load or compile; harmless when done before."""
         if self._compiled is None:
-            self._compiled = compile_cached(_entry_function(self), ENTRY)
+            self._compiled = compile_cached(_entry_function(self), ENTRY, keep=self.kernel.is_ours)
 
     @property
     def address(self) -> int:
@@ -366,8 +371,8 @@ class _Cache(FunctionCache):
 _compiling = threading.Lock()
 
 
-def compile_cached(function: Callable[..., Any], signature: Any) -> Any:
-    """Compile to a C callback, or load it from the cache on disk.
+def compile_cached(function: Callable[..., Any], signature: Any, *, keep: bool = True) -> Any:
+    """Compile to a C callback, or, with ``keep``, load it from the cache on disk if it is there.
 
     A cache that cannot be read or written costs time and a warning, never the run.
     """
@@ -377,7 +382,7 @@ def compile_cached(function: Callable[..., Any], signature: Any) -> Any:
 
     with _compiling:
         compiled = callback()
-        if _cache_directory is not None:
+        if keep and _cache_directory is not None:
             try:
                 compiled._cache = _Cache(function)
                 compiled.compile()
