@@ -41,8 +41,8 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
         )
     yield started
     for child in started.values():
-        child.kill()
-        child.communicate()
+        with child:
+            child.kill()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -6,8 +6,6 @@ same statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +14,13 @@ import pytest
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels import simd
 from minilite_kernels import simd_integer as integer
-from minilite_kernels.kernel import Input, Kernel, Output, kernel, set_cache_directory
+from minilite_kernels.kernel import Input, Kernel, Output, kernel
 
 from tests.kernels.harness import Array, assert_near, call, largest, scaled
 
 ROWS, VECTORS, WIDTH = 3, 2, simd.WIDTH
 COLUMNS = VECTORS * WIDTH
 LASTS = [0, 1, ROWS - 1]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_cache(minilite_cache: Path) -> Iterator[None]:
-    """The cache's digest covers the package's sources, not this file's."""
-    set_cache_directory(None)
-    yield
-    set_cache_directory(minilite_cache / "kernels")
 
 
 @kernel
