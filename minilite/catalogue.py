@@ -20,8 +20,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import minilite_models
-import platformdirs
 
+from minilite import cache as caches
 from minilite.errors import DownloadError, ModelNotFoundError
 
 DownloadProgress = Callable[[int, int], None]
@@ -130,8 +130,8 @@ def models_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Where downloaded models are kept: ``models`` in ``MINILITE_CACHE`` or in the user's cache folder."""
-    return Path(os.environ.get("MINILITE_CACHE") or platformdirs.user_cache_dir("minilite")) / "models"
+    """Where downloaded models are kept: ``models`` in minilite's cache."""
+    return caches.folder() / "models"
 
 
 def _folders() -> list[Path]:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from minilite.errors import BackendError, PrepareError
-from minilite.graph import Array, Graph, Subgraph
+from minilite.errors import BackendError, PrepareError, TensorValueError
+from minilite.graph import Array, Graph, Subgraph, Tensor
 
 BACKENDS = ("auto", "numba", "numpy")
 
@@ -83,6 +83,17 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def not_kept(tensor: Tensor) -> TensorValueError:
+    """The error of ``Executor.view`` for a value that is not kept: what it is, and the ways to have it."""
+    return TensorValueError(
+        f"{tensor} is an intermediate value, and those are not kept after a run. To read them, use "
+        "Model.run_all, Model.executor(keep_all=True) or "
+        "Interpreter(experimental_preserve_all_tensors=True)",
+        tensor=tensor.index,
+        rule="not-kept",
+    )
 
 
 def create_executor(

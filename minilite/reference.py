@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite import ops
-from minilite.errors import InvokeError, MiniliteError, TensorValueError
+from minilite.errors import InvokeError, MiniliteError
+from minilite.executor import not_kept
 from minilite.graph import ABSENT, Array, Graph, Node, Operator, Shape, Subgraph, Tensor, TensorType
 
 
@@ -55,12 +56,7 @@ class ReferenceExecutor:
         """A tensor's value; see ``Executor.view``."""
         if tensor in self._values:
             return self._values[tensor]
-        raise TensorValueError(
-            f"{self.subgraph.tensors[tensor]} is an intermediate value, and those are not kept: "
-            "run with keep_all=True (Interpreter: experimental_preserve_all_tensors=True)",
-            tensor=tensor,
-            rule="not-kept",
-        )
+        raise not_kept(self.subgraph.tensors[tensor])
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; see ``Executor.run``."""

@@ -15,7 +15,7 @@ from minilite_kernels import walker
 
 from minilite import cache, memory, ops
 from minilite.errors import InvokeError, MiniliteError, TensorValueError
-from minilite.executor import Progress, processors
+from minilite.executor import Progress, not_kept, processors
 from minilite.graph import Array, Graph, Subgraph, Tensor
 from minilite.plan import KernelStep, Plan, PythonStep, Temporary, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
@@ -134,13 +134,7 @@ class PlanExecutor:
         if record.data is not None:
             return record.data
         if not self.plan.is_kept(tensor):
-            raise TensorValueError(
-                f"{record}: its memory is used again for other tensors, so its value is not kept after a "
-                "run. Use Model.run_all, Model.executor(keep_all=True) or Interpreter("
-                "experimental_preserve_all_tensors=True) to read intermediate tensors",
-                tensor=tensor,
-                rule="not-kept",
-            )
+            raise not_kept(record)
         return self._program.arrays(record)
 
     def run(self, first: int = 0, last: int | None = None) -> None:

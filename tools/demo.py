@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import minilite
 from minilite.catalogue import FoundModel, find_model
 from minilite.errors import DownloadError, MiniliteError, ModelNotFoundError
 from minilite.images import load_image, save_image
-from minilite.overlay import PAPER, percent, side_by_side
-from minilite.segmentation import segmenter_for
+from minilite.overlay import INK, PAPER, legend, mask_image, percent, side_by_side
+from minilite.segmentation import Segmentation, segmenter_for
 
 MODELS = ("deeplabv3", "deeplabv3_uint8")
 
@@ -76,13 +76,13 @@ def run(output: Path) -> None:
     model_name, found = first_model()
     output.mkdir(parents=True, exist_ok=True)
     start = perf_counter()
-    model = minilite.load(found.path, progress=_show_compiling)
+    model = minilite.load(found.path)
     seconds = perf_counter() - start
     print(f"{model_name} is ready after {seconds:.1f} s ({model.backend}, {model.threads} threads)")
     segment = segmenter_for(model, found.known)
-    figures = []
+    figures, results = [], {}
     for name, path in pictures.items():
-        result = segment(load_image(path))
+        results[name] = result = segment(load_image(path))
         note = f"{model_name} on {model.backend}, {model.threads} threads: {result.run_ms:.0f} ms"
         figures.append(side_by_side(result, name.replace("_", " ").title(), note))
         target = output / f"{name}.png"
@@ -90,6 +90,7 @@ def run(output: Path) -> None:
         shares = ", ".join(f"{item.name} {percent(item.share)}" for item in result.classes)
         print(f"{target}: {shares}")
     save_image(contact_sheet(figures), output / "all.png")
+    save_image(masks_side_by_side(results), output / "masks.png")
     print(f"{output / 'all.png'}: all of them")
 
 
@@ -103,12 +104,25 @@ def contact_sheet(figures: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _show_compiling(done: int, total: int, name: str) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(
-            f"\rcompiling kernels, once on this machine: {done}/{total} {name:<40}", end=end, file=sys.stderr
-        )
+def masks_side_by_side(results: Mapping[str, Segmentation], height: int = 300) -> Image.Image:
+    """The masks alone, with what was found below each."""
+    margin, letters = 24, 15
+    columns = []
+    for name, result in results.items():
+        width = round(height * result.labels.shape[1] / result.labels.shape[0])
+        mask = mask_image(result.labels).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
+        strip = legend([item for item in result.classes if item.share >= 0.001], width + 2 * letters, letters)
+        columns.append((name.replace("_", " ").title(), mask, strip))
+    below = max(strip.height for _, _, strip in columns)
+    size = (margin + sum(mask.width + margin for _, mask, _ in columns), 2 * margin + 40 + height + below)
+    sheet = Image.new("RGB", size, PAPER)
+    draw, left, top = ImageDraw.Draw(sheet), margin, margin + 30
+    for title, mask, strip in columns:
+        draw.text((left, top - 12), title, INK, ImageFont.load_default(22), anchor="ls")
+        sheet.paste(mask, (left, top))
+        sheet.paste(strip, (left - letters, top + height))
+        left += mask.width + margin
+    return sheet
 
 
 def main() -> int:
