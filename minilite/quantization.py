@@ -86,7 +86,7 @@ def multiply_by_quantized_multiplier_double_rounding(
     Parameters
     ----------
     value:
-        int32 values of any shape.
+        Sums of any shape; of what does not fit in 32 bits the low ones count, as in C.
     multiplier, shift:
         As ``quantize_multiplier`` makes them; they broadcast against ``value``.
 
@@ -96,7 +96,7 @@ def multiply_by_quantized_multiplier_double_rounding(
     """
     shift = np.asarray(shift, np.int64)
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    # The shift to the left is one of 32 bits in C: what overflows is lost.
+    # Sums and shifts are of 32 bits in C: what overflows is lost.
     shifted = (np.asarray(value, np.int64) << left).astype(np.int32)
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 

@@ -89,6 +89,10 @@ def test_divide_by_pot_is_the_nearest(value: int, exponent: int) -> None:
     assert int(rounding_divide_by_pot(value, exponent)) == expected
 
 
+def test_sums_are_of_32_bits() -> None:
+    assert int(multiply_by_quantized_multiplier_double_rounding((1 << 32) + 6, 1 << 30, 0)) == 3
+
+
 def test_two_roundings_differ_from_one() -> None:
     # 11 * 0.5 = 5.5 -> 6, 6 / 4 = 1.5 -> 2; in one step 11 / 8 = 1.375 -> 1.
     assert int(multiply_by_quantized_multiplier_double_rounding(11, 1 << 30, -2)) == 2

@@ -82,6 +82,10 @@ def test_a_reshaped_input_is_not_the_output() -> None:
     output = run(executor, np.array([1, 2], np.float32))
     executor.view(0)[...] = 0
     np.testing.assert_array_equal(output.ravel(), [1, 2])
+    executor = ReferenceExecutor(prepare(one_op("RESHAPE", [tensor((2,)), tensor((2,), I32)], [tensor()])))
+    output = run(executor, np.array([1, 2], np.float32), np.array([2, 1], np.int32))
+    executor.view(0)[...] = 0
+    np.testing.assert_array_equal(output.ravel(), [1, 2])
 
 
 def test_float64_is_not_rounded_to_float32_on_the_way() -> None:

@@ -165,8 +165,7 @@ class _Convolution(Op):
         ).astype(np.int64)
         if bias is not None:
             sums += bias
-        # 32-bit sums as in C: what overflows is lost.
-        return (requantize(sums.astype(np.int32), *quantized_multipliers(node), node.output, limits),)
+        return (requantize(sums, *quantized_multipliers(node), node.output, limits),)
 
     def _accumulate(self, x: Array, w: Array, geometry: Window) -> Array:
         """Sums of products [batch, out_h, out_w, out_c], in the type of ``x``."""

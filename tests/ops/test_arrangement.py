@@ -42,6 +42,13 @@ def test_uint8_parts_are_brought_to_the_outputs_scale() -> None:
     np.testing.assert_array_equal(y, [0, 255, 10, 12, 138])
 
 
+def test_uint8_parts_are_multiplied_by_a_float32_reciprocal(litert: Any) -> None:
+    # 0.0035 / 0.007 is 0.5, which would go up; 0.0035 * (1 / 0.007) is less.
+    scale = np.float32(0.007)
+    part, whole = tensor((1,), U8, scale=scale / 2), tensor((), U8, scale=scale)
+    assert assert_agrees(litert, concatenation([part], whole), np.array([1], np.uint8))[0].item() == 0
+
+
 @pytest.mark.parametrize(
     ("rule", "inputs", "output", "options"),
     [

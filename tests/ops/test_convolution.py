@@ -141,6 +141,17 @@ def test_costs_and_geometry() -> None:
     assert op.multiply_adds(node) == 5 * 8 * 6 * 3 * 3 * 2
 
 
+def test_tolerance_covers_products_and_bias() -> None:
+    bias = np.array([100, -1000], np.float32)
+    graph = prepare(conv(tensor((1, 4, 4, 2)), np.full((2, 3, 3, 2), -2, np.float32), bias))
+    (node,) = graph.main.nodes()
+    op = ops.find("CONV_2D")
+    assert op is not None
+    x, w = np.full((1, 4, 4, 2), 5, np.float32), node.input(1).data
+    assert op.tolerance(node).bound([x, w, bias]) == 4 * 2.0**-23 * (3 * 3 * 2) * (5 * 2 + 1000)
+    assert op.tolerance(node).bound([x, w]) == 4 * 2.0**-23 * (3 * 3 * 2) * (5 * 2)
+
+
 F32, I8, U8, I32 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32
 PICTURE, FILTER = (1, 4, 4, 4), (2, 3, 3, 4)
 

@@ -81,6 +81,13 @@ def test_quantized_values_are_brought_to_one_scale() -> None:
     assert quantized_one("ADD", 255, 255, 0.5) == 255
 
 
+def test_product_of_scales_is_in_float32(litert: Any) -> None:
+    # 0.1f * 5 is 0.5 in float32 and more in float64: -0.5 goes up to 0, less than that down to -1.
+    specs = (tensor((1,), I8, scale=0.1), tensor((1,), I8, scale=5.0), tensor((), I8, scale=1.0))
+    one = np.array([1], np.int8)
+    assert assert_agrees(litert, binary("MUL", *specs), -one, one)[0].item() == 0
+
+
 def test_sum_scaling() -> None:
     graph = prepare(
         binary("ADD", tensor((1,), I8, scale=0.5), tensor((1,), I8, scale=0.25), tensor((), I8, scale=1.0))
