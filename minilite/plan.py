@@ -168,8 +168,6 @@ class _Builder:
     # -- what operators call (ops.Lowering) --
 
     def step(self, kernel: Kernel, node: Node, *, extent: int, grain: int, **arguments: Any) -> None:
-        if extent <= 0:
-            return
         scratch_offset, placed = 0, {}
         reads: set[Key] = set()
         writes: set[Key] = set()
