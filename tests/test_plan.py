@@ -19,7 +19,7 @@ from minilite.errors import MiniliteError
 from minilite.graph import Graph
 from minilite.memory import Lifetime
 from minilite.ops.arrangement import ReshapeOptions
-from minilite.plan import Buffer, Key, KernelStep, Plan, PythonStep, Temporary, build_plan
+from minilite.plan import Buffer, KernelStep, Key, Plan, PythonStep, Temporary, build_plan
 from minilite.scheduler import PlanExecutor
 from tests.networks import Network, branches
 
