@@ -164,7 +164,8 @@ class PlanExecutor:
         assert op is not None
         inputs = [None if t is None else self._value(t) for t in node.inputs]
         try:
-            results = op.evaluate(node, inputs)
+            with np.errstate(all="ignore"):
+                results = op.evaluate(node, inputs)
         except MiniliteError:
             raise
         except Exception as error:

@@ -55,8 +55,8 @@ def test_transparent_palette_entry_is_white(tmp_path: Path) -> None:
 def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     image = Image.new("RGB", (5, 4), (255, 255, 255))
     image = image.convert("LA").convert("PA") if mode == "PA" else _convert(image, mode)
-    suffix = ".tiff" if mode in ("CMYK", "YCbCr", "HSV", "LAB", "RGBX", "PA") else ".png"
-    if mode in ("HSV", "PA", "RGBX"):
+    suffix = ".tiff" if mode in ("CMYK", "LAB") else ".png"
+    if mode in ("HSV", "PA", "RGBX", "YCbCr"):
         from minilite.images import to_rgb
 
         loaded = to_rgb(image)

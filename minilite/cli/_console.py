@@ -85,6 +85,9 @@ def progress_bar() -> Iterator[ShowProgress]:
 
     It appears when it is first told of progress, and vanishes at the end of the block.
     """
+    if not sys.stderr.isatty():
+        yield lambda done, total, description: None
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -92,7 +95,6 @@ def progress_bar() -> Iterator[ShowProgress]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
     )
     task = bar.add_task("")
 

@@ -1,4 +1,4 @@
-"""Convolutions: CONV_2D and DEPTHWISE_CONV_2D."""
+"""CONV_2D, and what DEPTHWISE_CONV_2D (``depthwise_convolution``) shares with it."""
 
 from __future__ import annotations
 
@@ -41,19 +41,6 @@ class Conv2DOptions:
     dilation_w_factor: int = 1
     dilation_h_factor: int = 1
     quantized_bias_type: TensorType = TensorType.FLOAT32
-
-
-@dataclass(frozen=True)
-class DepthwiseConv2DOptions:
-    """Schema table ``DepthwiseConv2DOptions``; ``depth_multiplier`` is not trusted, shapes say it."""
-
-    padding: Padding = Padding.SAME
-    stride_w: int = 0
-    stride_h: int = 0
-    depth_multiplier: int = 0
-    fused_activation_function: Activation = Activation.NONE
-    dilation_w_factor: int = 1
-    dilation_h_factor: int = 1
 
 
 def convolution_geometry(node: Node) -> Window:
@@ -111,7 +98,7 @@ def zero_points(node: Node) -> tuple[int, int]:
     return x.zero_point, w.zero_point if node.input(1).type is TensorType.UINT8 else 0
 
 
-class _Convolution(Op):
+class Convolution(Op):
     """What both convolutions share: checks, bias, activation, requantization."""
 
     channel_axis: int
@@ -183,13 +170,13 @@ class _Convolution(Op):
         return rounding(length, 0, 1, addend=2)
 
 
-def _lowers(node: Node) -> bool:
+def has_constant_weights(node: Node) -> bool:
     """Whether weights and bias are constants, so that they can be packed once."""
     bias = node.optional_input(2)
     return node.input(1).is_constant and (bias is None or bias.is_constant)
 
 
-def _bias(node: Node, geometry: Window) -> Array:
+def bias_or_zeros(node: Node, geometry: Window) -> Array:
     """The bias [out_c], zeros where there is none."""
     bias = node.optional_input(2)
     if bias is not None and bias.data is not None:
@@ -197,7 +184,7 @@ def _bias(node: Node, geometry: Window) -> Array:
     return np.zeros(geometry.out_c, np.int32 if is_quantized(node.input(0)) else np.float32)
 
 
-def _scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Any]:
+def scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Any]:
     """Multipliers and shifts of each output channel as the kernels take them."""
     multipliers, shifts = quantized_multipliers(node)
     left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
@@ -216,7 +203,7 @@ def _check_bias(node: Node, geometry: Window) -> None:
 
 
 @operator("CONV_2D")
-class Conv2D(_Convolution):
+class Conv2D(Convolution):
     """Convolution of an NHWC picture with OHWI filters (TFLite's ``kernels/conv.cc``).
 
     Inputs: picture [batch, height, width, channels]; filter [out channels, height, width, channels of
@@ -264,7 +251,7 @@ class Conv2D(_Convolution):
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         geometry = convolution_geometry(node)
-        if geometry.groups != 1 or not _lowers(node):
+        if geometry.groups != 1 or not has_constant_weights(node):
             return False
         lower = self._lower_quantized if is_quantized(node.input(0)) else self._lower_float
         lower(node, lowering, geometry)
@@ -280,7 +267,7 @@ class Conv2D(_Convolution):
         shared = {
             "x": node.input(0),
             "weights": lowering.constant(node.input(1), _pack_float),
-            "bias": matmul.pack_columns(_bias(node, g)),
+            "bias": matmul.pack_columns(bias_or_zeros(node, g)),
             "out": node.output,
             "low": low,
             "high": high,
@@ -313,7 +300,7 @@ class Conv2D(_Convolution):
         moved_x, moved_w = (x_zero + 128, weight_zero) if signed else (x_zero, weight_zero - 128)
         weights = lowering.constant(node.input(1), _signed_filters)
         totals = weights.reshape(g.out_c, depth).sum(axis=1, dtype=np.int64)
-        bias = _bias(node, g) - moved_x * totals + depth * moved_x * moved_w
+        bias = bias_or_zeros(node, g) - moved_x * totals + depth * moved_x * moved_w
         pixels = g.batch * g.out_h * g.out_w
         chunk = grain(pixels, depth * g.out_c / 2, matmul.ROWS)
         chunk = min(chunk, max(1, _PATCH_BYTES // (depth * matmul.ROWS)) * matmul.ROWS)
@@ -327,7 +314,7 @@ class Conv2D(_Convolution):
             x=node.input(0),
             weights=lowering.constant(node.input(1), _pack_quantized),
             bias=matmul.pack_columns(bias.astype(np.int32)),
-            **_scaling_tables(node, matmul.pack_columns),
+            **scaling_tables(node, matmul.pack_columns),
             out=node.output,
             patches=lowering.scratch(node.input(0).dtype, chunk * quantized.pad_depth(depth)),
             sums=lowering.scratch(np.int32, chunk),
@@ -361,82 +348,3 @@ def _pack_quantized(filters: Array) -> Array:
     from minilite_kernels import quantized
 
     return quantized.pack_groups(_signed_filters(filters).reshape(len(filters), -1))
-
-
-@operator("DEPTHWISE_CONV_2D")
-class DepthwiseConv2D(_Convolution):
-    """Convolution of each channel with filters of its own (TFLite's ``kernels/depthwise_conv.cc``).
-
-    Inputs: picture [batch, height, width, channels]; filter [1, height, width, channels * multiplier],
-    where output channel ``channel * multiplier + m`` sees input channel ``channel``; bias [channels *
-    multiplier], optional. Types as CONV_2D, per-channel weights along the last axis
-    (``reference/depthwiseconv_float.h``, ``depthwiseconv_uint8.h``, ``integer_ops/depthwise_conv.h``).
-    """
-
-    options = DepthwiseConv2DOptions
-    channel_axis = 3
-
-    def _check_filter(self, node: Node) -> None:
-        x, w = node.input(0), node.input(1)
-        check_rank(node, w, 4, "1, height, width, out channels")
-        if 0 in w.shape:
-            refuse(node, "is empty", rule="empty-filter", tensor=w)
-        if w.shape[0] != 1:
-            refuse(node, f"has first size {w.shape[0]}, but must have 1", rule="filter-batch", tensor=w)
-        channels = x.shape[3]
-        if channels == 0 or w.shape[3] % channels:
-            refuse(
-                node,
-                f"has {w.shape[3]} output channels, which must be a multiple of the {channels} of {x}",
-                rule="filter-channels",
-                tensor=w,
-            )
-
-    def _accumulate(self, x: Array, w: Array, geometry: Window) -> Array:
-        g = geometry
-        filters = w.reshape(g.kernel_h, g.kernel_w, g.in_c, g.multiplier)
-        sums = np.zeros((g.batch, g.out_h, g.out_w, g.in_c, g.multiplier), x.dtype)
-        for tap in g.taps():
-            sums[tap.outputs] += x[tap.inputs][..., None] * filters[tap.y, tap.x]
-        return sums.reshape(g.output_shape)
-
-    def lower(self, node: Node, lowering: Lowering) -> bool:
-        from minilite_kernels import depthwise, quantized
-
-        g = convolution_geometry(node)
-        if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not _lowers(node):
-            return False
-        low, high = output_range(node.options.fused_activation_function, node.output)
-        rows = g.batch * g.out_h
-        # A product here takes about four times as long as in a matrix tile.
-        chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
-        shared: dict[str, Any] = {
-            "extent": rows,
-            "grain": chunk,
-            "x": node.input(0),
-            "bias": _bias(node, g),
-            "out": node.output,
-            "w": kernel_window(g),
-            "low": low,
-            "high": high,
-        }
-        if not is_quantized(node.input(0)):
-            lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **shared)
-            return True
-        x_zero, weight_zero = zero_points(node)
-        assert node.output.quantization is not None
-        lowering.step(
-            quantized.depthwise_quantized,
-            node,
-            weights=lowering.constant(node.input(1), _centered_filters, weight_zero),
-            **_scaling_tables(node, np.ascontiguousarray),
-            x_zero=x_zero,
-            zero=node.output.quantization.zero_point,
-            **shared,
-        )
-        return True
-
-
-def _centered_filters(filters: Array, zero_point: int) -> Array:
-    """Filters less their zero point, which takes 16 bits."""
-    return filters.astype(np.int16) - np.int16(zero_point)

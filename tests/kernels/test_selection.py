@@ -31,6 +31,12 @@ def test_infinities_and_zeros() -> None:
     assert argmax(x).tolist() == [0, 1, 0]
 
 
+def test_a_nan_is_never_the_largest() -> None:
+    nan = np.nan
+    x = np.array([[nan, 1, 2], [3, nan, 2], [nan, nan, -np.inf], [nan, nan, nan]], np.float32)
+    assert argmax(x).tolist() == [2, 0, 2, 0]
+
+
 @given(
     st.integers(1, 20),
     st.integers(1, 30),

@@ -13,10 +13,10 @@ from minilite.errors import PrepareError
 from minilite.graph import Activation, Array, Graph, Padding, TensorType
 from minilite.ops.convolution import (
     Conv2DOptions,
-    DepthwiseConv2DOptions,
     convolution_geometry,
     quantized_multipliers,
 )
+from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
 from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
