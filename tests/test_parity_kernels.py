@@ -1,0 +1,283 @@
+"""Random one-operator models: what a plan computes is what the operator's NumPy reference does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("numba", reason="plans need Numba")
+from minilite_kernels import simd
+
+from minilite import ops
+from minilite.graph import Array, Graph, Padding, TensorType
+from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
+from minilite.ops.convolution import Conv2DOptions
+from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
+from minilite.ops.elementwise import AddOptions
+from minilite.ops.pooling import Pool2DOptions
+from minilite.ops.resize import ResizeBilinearOptions
+from minilite.ops.selection import ArgMaxOptions
+from minilite.plan import KernelStep
+from minilite.prepare import prepare
+from minilite.quantization import FUSED_ACTIVATIONS
+from minilite.reference import ReferenceExecutor
+from minilite.scheduler import PlanExecutor
+from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from tests.oracle import random_values
+
+FLOAT, UINT8, INT8, INT32 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32
+
+TYPES = st.sampled_from([FLOAT, UINT8, INT8])
+ACTIVATIONS = st.sampled_from(sorted(FUSED_ACTIVATIONS))
+SEEDS = st.integers(0, 999)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model of one operator and the seed of its inputs."""
+
+    graph: Graph
+    seed: int
+    special: bool = False
+    """Whether floats are sprinkled with infinities and NaN."""
+
+    def inputs(self) -> list[Array]:
+        rng = np.random.default_rng(self.seed)
+        tensors = [self.graph.main.tensors[i] for i in self.graph.main.inputs]
+        values = [random_values(rng, t.shape, t.type) for t in tensors]
+        for value in values if self.special else ():
+            if value.dtype.kind == "f" and value.size:
+                places = rng.integers(0, value.size, 3)
+                value.flat[places] = [np.nan, np.inf, -np.inf]
+        return values
+
+
+def run(executor: Any, inputs: list[Array]) -> list[Array]:
+    for index, value in zip(executor.subgraph.inputs, inputs, strict=True):
+        executor.view(index)[...] = value
+    executor.run()
+    results = [executor.view(index).copy() for index in executor.subgraph.outputs]
+    executor.close()
+    return results
+
+
+def assert_parity(case: Case, *, kernel: bool = True) -> None:
+    """The plan's output is the reference's, within the operator's tolerance; by a ``kernel``."""
+    inputs = case.inputs()
+    executor = PlanExecutor(case.graph, threads=2)
+    if kernel:
+        assert all(isinstance(step, KernelStep) for step in executor.plan.steps()), executor.plan.explain()
+    actual, expected = run(executor, inputs), run(ReferenceExecutor(case.graph), inputs)
+    (node,) = case.graph.main.nodes()
+    given_ = dict(zip(case.graph.main.inputs, inputs, strict=True))
+    values = [None if t is None else given_.get(t.index, t.data) for t in node.inputs]
+    finite = [v if v is None else np.nan_to_num(v, nan=0, posinf=0, neginf=0) for v in values]
+    op = ops.find(node.operator.name)
+    assert op is not None
+    bound = op.tolerance(node).bound(finite)
+    for a, b in zip(actual, expected, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64), rtol=0, atol=bound)
+
+
+# --- strategies ----------------------------------------------------------------------------------
+
+
+def zero_points(kind: TensorType) -> st.SearchStrategy[int]:
+    info = np.iinfo(kind.dtype)
+    return st.integers(int(info.min), int(info.max))
+
+
+@st.composite
+def specs(draw: st.DrawFn, /, kind: TensorType, scale: float = 0.02, **fields: Any) -> TensorSpec:
+    """A tensor of that type, at some zero point if it is quantized."""
+    if kind is FLOAT:
+        return tensor(type=FLOAT, **fields)
+    scale *= draw(st.sampled_from([0.5, 1.0, 1.7]))
+    return tensor(type=kind, scale=scale, zero_point=draw(zero_points(kind)), **fields)
+
+
+@st.composite
+def pictures(draw: st.DrawFn, kind: TensorType, channels: st.SearchStrategy[int]) -> TensorSpec:
+    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 12), st.integers(1, 12), channels))
+    return draw(specs(kind, shape=shape))
+
+
+@st.composite
+def windows(draw: st.DrawFn, picture: TensorSpec, taps: tuple[int, int], *, dilated: bool) -> dict[str, Any]:
+    """Strides, dilations and a padding that leaves an output."""
+    options: dict[str, Any] = {"fused_activation_function": draw(ACTIVATIONS)}
+    fits = True
+    for axis, size, tap in zip("hw", picture.shape[1:3], taps, strict=True):
+        options[f"stride_{axis}"] = draw(st.integers(1, 3))
+        dilation = draw(st.integers(1, 3)) if dilated else 1
+        if dilated:
+            options[f"dilation_{axis}_factor"] = dilation
+        fits &= (tap - 1) * dilation < size
+    options["padding"] = draw(st.sampled_from(Padding)) if fits else Padding.SAME
+    return options
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, *, depthwise: bool) -> Case:
+    kind, seed = draw(TYPES), draw(SEEDS)
+    rng = np.random.default_rng(seed)
+    x = draw(pictures(kind, st.sampled_from([1, 3, 8, 16, 17, 40])))
+    in_c = x.shape[3]
+    out_c = in_c if depthwise else draw(st.sampled_from([1, 5, 16, 17, 33, 70]))
+    taps = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    window = draw(windows(x, taps, dilated=True))
+    shape = (1, *taps, in_c) if depthwise else (out_c, *taps, in_c)
+    depth = taps[0] * taps[1] * (1 if depthwise else in_c)
+    weights = random_values(rng, shape, kind)
+    if kind is FLOAT:
+        filters, bias = constant(weights), constant(random_values(rng, (out_c,), FLOAT))
+    else:
+        # uint8 filters have one scale and a zero point, int8 filters a scale for each channel.
+        scales: Any = 0.01 if kind is UINT8 else (rng.random(out_c) * 0.02 + 0.001).tolist()
+        zero: Any = draw(zero_points(UINT8)) if kind is UINT8 else [0] * out_c
+        filters = constant(
+            weights, kind, scale=scales, zero_point=zero, quantized_dimension=3 if depthwise else 0
+        )
+        bias = constant(rng.integers(-2000, 2000, out_c), INT32)
+    y = draw(specs(kind, 0.02 * 0.3 * depth**0.5))
+    optional = bias if draw(st.booleans()) else None
+    name, options = ("DEPTHWISE_CONV_2D", DepthwiseConv2DOptions) if depthwise else ("CONV_2D", Conv2DOptions)
+    graph = one_op(name, [x, filters, optional], [y], options(**window))
+    return Case(prepare(graph), seed, special=draw(st.booleans()))
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Case:
+    kind = draw(TYPES)
+    x = draw(pictures(kind, st.integers(1, 20)))
+    taps = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    window = draw(windows(x, taps, dilated=False))
+    options = Pool2DOptions(filter_height=taps[0], filter_width=taps[1], **window)
+    zero = x.zero_point
+    y = tensor(type=kind, scale=x.scale, zero_point=zero)
+    return Case(
+        prepare(one_op("AVERAGE_POOL_2D", [x], [y], options)), draw(SEEDS), special=draw(st.booleans())
+    )
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> Case:
+    kind = draw(TYPES)
+    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
+    parts = [draw(specs(kind, shape=shape)) for _ in range(2)]
+    options = AddOptions(fused_activation_function=draw(ACTIVATIONS))
+    graph = one_op("ADD", parts, [draw(specs(kind, 0.04))], options)
+    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
+
+
+@st.composite
+def resizes(draw: st.DrawFn) -> Case:
+    kind = draw(TYPES)
+    x = draw(pictures(kind, st.sampled_from([1, 3, 21, 33])))
+    align, half = draw(st.sampled_from([(False, False), (True, False), (False, True)]))
+    size = draw(st.tuples(st.integers(1, 25), st.integers(1, 25)))
+    options = ResizeBilinearOptions(align_corners=align, half_pixel_centers=half)
+    y = tensor(type=kind, scale=x.scale, zero_point=x.zero_point)
+    return Case(prepare(one_op("RESIZE_BILINEAR", [x, constant(size, INT32)], [y], options)), draw(SEEDS))
+
+
+@st.composite
+def concatenations(draw: st.DrawFn) -> Case:
+    kind = draw(st.sampled_from([FLOAT, UINT8, INT8]))
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    whole = draw(specs(kind))
+    # Parts with other units than the whole are rescaled, in uint8; int8 has to agree.
+    foreign = kind is UINT8 and draw(st.booleans())
+    parts = []
+    for _ in range(draw(st.integers(1, 4))):
+        shape[axis] = draw(st.integers(1, 5))
+        own = {} if kind is FLOAT else {"scale": whole.scale, "zero_point": whole.zero_point}
+        part = draw(specs(kind, shape=tuple(shape))) if foreign else tensor(tuple(shape), kind, **own)
+        parts.append(part)
+    graph = one_op("CONCATENATION", parts, [whole], ConcatenationOptions(axis=axis))
+    return Case(prepare(graph), draw(SEEDS))
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> Case:
+    kind = draw(TYPES)
+    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
+    index = draw(st.sampled_from([INT32, TensorType.INT64]))
+    axis = draw(st.sampled_from([-1, len(shape) - 1]))
+    inputs = [draw(specs(kind, shape=shape)), constant([axis], INT32)]
+    graph = one_op("ARG_MAX", inputs, [tensor((), index)], ArgMaxOptions(output_type=index))
+    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
+
+
+@st.composite
+def conversions(draw: st.DrawFn) -> Case:
+    source = draw(TYPES)
+    target = draw(st.sampled_from([UINT8, INT8] if source is FLOAT else [FLOAT, UINT8, INT8]))
+    name = "DEQUANTIZE" if target is FLOAT else "QUANTIZE"
+    shape = tuple(draw(st.lists(st.integers(1, 9), max_size=3)))
+    graph = one_op(name, [draw(specs(source, shape=shape))], [draw(specs(target))])
+    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
+
+
+@st.composite
+def reshapes(draw: st.DrawFn) -> Case:
+    kind = draw(TYPES)
+    shape = tuple(draw(st.permutations([1, 2, 3, 5])))
+    options = ReshapeOptions(new_shape=tuple(draw(st.permutations([-1, 1, 3]))))
+    graph = one_op("RESHAPE", [draw(specs(kind, shape=shape))], [draw(specs(kind))], options)
+    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
+
+
+@settings(max_examples=80)
+@given(convolutions(depthwise=False))
+def test_conv_2d(case: Case) -> None:
+    assert_parity(case)
+
+
+@settings(max_examples=80)
+@given(convolutions(depthwise=True))
+def test_depthwise_conv_2d(case: Case) -> None:
+    # Fewer channels than a vector has lanes are left to the reference.
+    assert_parity(case, kernel=case.graph.main.tensors[0].shape[3] >= simd.WIDTH)
+
+
+@given(pools())
+def test_average_pool_2d(case: Case) -> None:
+    assert_parity(case)
+
+
+@given(sums())
+def test_add(case: Case) -> None:
+    assert_parity(case)
+
+
+@given(resizes())
+def test_resize_bilinear(case: Case) -> None:
+    assert_parity(case)
+
+
+@given(concatenations())
+def test_concatenation(case: Case) -> None:
+    assert_parity(case, kernel=False)
+
+
+@given(selections())
+def test_arg_max(case: Case) -> None:
+    assert_parity(case)
+
+
+@given(conversions())
+def test_quantize_and_dequantize(case: Case) -> None:
+    assert_parity(case)
+
+
+@given(reshapes())
+def test_reshape(case: Case) -> None:
+    assert_parity(case)
