@@ -1,18 +1,23 @@
-"""One-operator models run on minilite's NumPy reference and on LiteRT's reference kernels."""
+"""One-operator models run on minilite's NumPy reference, its plans, and LiteRT's reference kernels."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from minilite import ops
+from minilite.executor import Executor, numba_is_available
 from minilite.graph import Array, Graph, TensorType
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.testing.models import TensorSpec, tensor
 from minilite.writer import write_graph
+
+if TYPE_CHECKING:
+    from minilite.plan import Plan
 
 BYTES = (TensorType.UINT8, TensorType.INT8)
 
@@ -23,13 +28,47 @@ def each_type(*types: TensorType) -> pytest.MarkDecorator:
 
 
 def evaluate(graph: Graph, *inputs: Array) -> tuple[Array, ...]:
-    """The outputs, computed by ``Op.evaluate``."""
+    """The outputs, computed by ``Op.evaluate``; a compiled plan, if shapes are fixed, has to agree."""
     prepared = prepare(graph)
-    executor = ReferenceExecutor(prepared)
-    for index, value in zip(prepared.main.inputs, inputs, strict=True):
+    outputs = run(ReferenceExecutor(prepared), inputs)
+    shapes = [prepared.main.tensors[index].shape for index in prepared.main.outputs]
+    if numba_is_available() and shapes == [value.shape for value in outputs]:
+        assert_plan_agrees(prepared, inputs, outputs)
+    return outputs
+
+
+def run(executor: Executor, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """The outputs of one run."""
+    for index, value in zip(executor.subgraph.inputs, inputs, strict=True):
         executor.view(index)[...] = value
     executor.run()
-    return tuple(executor.view(index) for index in prepared.main.outputs)
+    return tuple(executor.view(index) for index in executor.subgraph.outputs)
+
+
+def assert_plan_agrees(prepared: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> Plan:
+    """The plan, whose outputs are these, within the operator's tolerance."""
+    from minilite.scheduler import PlanExecutor
+
+    executor = PlanExecutor(prepared, threads=2)
+    bound = tolerance(prepared, inputs)
+    for ours, expected in zip(run(executor, inputs), outputs, strict=True):
+        assert (ours.shape, ours.dtype) == (expected.shape, expected.dtype)
+        if bound == 0:
+            np.testing.assert_array_equal(ours, expected)
+        else:
+            np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
+    executor.close()
+    return executor.plan
+
+
+def tolerance(prepared: Graph, inputs: Sequence[Array]) -> float:
+    """The operator's bound for these inputs, of which infinities and NaN take no part."""
+    (node,) = prepared.main.nodes()
+    op = ops.find(node.operator.name)
+    assert op is not None
+    given = dict(zip(prepared.main.inputs, inputs, strict=True))
+    values = [None if t is None else t.data if t.data is not None else given[t.index] for t in node.inputs]
+    return op.tolerance(node).bound([v if v is None else np.where(np.isfinite(v), v, 0) for v in values])
 
 
 def evaluate_litert(litert: Any, graph: Graph, *inputs: Array) -> tuple[Array, ...]:
@@ -50,12 +89,7 @@ def assert_agrees(litert: Any, graph: Graph, *inputs: Array, exact: bool = False
     """Minilite's outputs, which are LiteRT's: within the operator's tolerance, or ``exact`` in every bit."""
     ours = evaluate(graph, *inputs)
     theirs = evaluate_litert(litert, graph, *inputs)
-    (node,) = prepare(graph).main.nodes()
-    op = ops.find(node.operator.name)
-    assert op is not None
-    given = dict(zip(graph.main.inputs, inputs, strict=True))
-    values = [None if t is None else t.data if t.data is not None else given[t.index] for t in node.inputs]
-    bound = 0.0 if exact else op.tolerance(node).bound(values)
+    bound = 0.0 if exact else tolerance(prepare(graph), inputs)
     for a, b in zip(ours, theirs, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         if bound == 0:

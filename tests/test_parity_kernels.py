@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="plans need Numba")
 from minilite_kernels import simd
 
-from minilite import ops
 from minilite.graph import Array, Graph, Padding, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.convolution import Conv2DOptions
@@ -26,9 +25,8 @@ from minilite.plan import KernelStep
 from minilite.prepare import prepare
 from minilite.quantization import FUSED_ACTIVATIONS
 from minilite.reference import ReferenceExecutor
-from minilite.scheduler import PlanExecutor
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
-from tests.oracle import random_values
+from tests.oracle import assert_plan_agrees, random_values, run
 
 FLOAT, UINT8, INT8, INT32 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32
 
@@ -57,32 +55,12 @@ class Case:
         return values
 
 
-def run(executor: Any, inputs: list[Array]) -> list[Array]:
-    for index, value in zip(executor.subgraph.inputs, inputs, strict=True):
-        executor.view(index)[...] = value
-    executor.run()
-    results = [executor.view(index).copy() for index in executor.subgraph.outputs]
-    executor.close()
-    return results
-
-
 def assert_parity(case: Case, *, kernel: bool = True) -> None:
     """The plan's output is the reference's, within the operator's tolerance; by a ``kernel``."""
     inputs = case.inputs()
-    executor = PlanExecutor(case.graph, threads=2)
+    plan = assert_plan_agrees(case.graph, inputs, run(ReferenceExecutor(case.graph), inputs))
     if kernel:
-        assert all(isinstance(step, KernelStep) for step in executor.plan.steps()), executor.plan.explain()
-    actual, expected = run(executor, inputs), run(ReferenceExecutor(case.graph), inputs)
-    (node,) = case.graph.main.nodes()
-    given_ = dict(zip(case.graph.main.inputs, inputs, strict=True))
-    values = [None if t is None else given_.get(t.index, t.data) for t in node.inputs]
-    finite = [v if v is None else np.nan_to_num(v, nan=0, posinf=0, neginf=0) for v in values]
-    op = ops.find(node.operator.name)
-    assert op is not None
-    bound = op.tolerance(node).bound(finite)
-    for a, b in zip(actual, expected, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64), rtol=0, atol=bound)
+        assert all(isinstance(step, KernelStep) for step in plan.steps()), plan.explain()
 
 
 # --- strategies ----------------------------------------------------------------------------------
