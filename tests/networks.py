@@ -9,7 +9,8 @@ import numpy as np
 from minilite import ops
 from minilite.graph import Array, Graph, Operator, Quantization, Subgraph, Tensor, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
-from minilite.ops.convolution import Conv2DOptions, DepthwiseConv2DOptions
+from minilite.ops.convolution import Conv2DOptions
+from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
 from minilite.prepare import prepare
 
 FLOAT = TensorType.FLOAT32
