@@ -1,11 +1,12 @@
 """Depthwise convolution: each channel by itself, so that channels fill the vectors.
 
-A tile holds ``PIXELS`` neighbouring output pixels of ``WIDTH`` channels; each tap of the filter adds
-one product. Where the window leaves the image at the left or right, pixels are computed one by one
-with fewer taps.
+A tile holds ``PIXELS`` output pixels of ``WIDTH`` channels; each tap of the filter adds one product.
+Where the window leaves the image at the left or right, pixels are computed one by one with fewer taps.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,22 @@ PIXELS = 4
 
 
 @helper
+def last_whole(channel: int, channels: int) -> int:
+    """Where a vector of channels begins: the last one moves left to end at the last channel."""
+    return min(channel, channels - WIDTH)
+
+
+@helper
+def pixel_gap(w: Window) -> int:
+    """How far apart the pixels of a block are.
+
+    With a stride of 1, as far as the taps of the dilated filter, so that neighbours in the block share
+    what they see.
+    """
+    return w.dilation_w if w.stride_w == 1 else 1
+
+
+@helper
 def next_block(column: int, first: int, after: int) -> tuple[int, bool]:
     """Where the next pixels begin, and whether they are ``PIXELS`` of the interior ``[first, after)``.
 
@@ -26,6 +43,60 @@ def next_block(column: int, first: int, after: int) -> tuple[int, bool]:
     if after - first >= PIXELS and first <= column < after:
         return min(column, after - PIXELS), True
     return column, False
+
+
+@helper
+def pixel(
+    x: Any, weights: Any, bias: Any, out: Any, w: Window, row: int, column: int, low: float, high: float
+) -> None:
+    """One output pixel, all channels, with the taps that meet the image."""
+    channels = w.in_c
+    top, left = row % w.out_h * w.stride_h - w.pad_top, column * w.stride_w - w.pad_left
+    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    kx_first, kx_last = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
+    source = ((row // w.out_h * w.in_h + top) * w.in_w + left) * channels
+    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    c = 0
+    while c < channels:
+        c = last_whole(c, channels)
+        tile = simd.broadcast_row(bias, c, 1, 1)
+        for ky in range(ky_first, ky_last):
+            for kx in range(kx_first, kx_last):
+                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
+                tile = simd.pairwise_multiply_add(tile, x, at, 0, weights, weight)
+        tile = simd.clamp(tile, np.float32(low), np.float32(high))
+        simd.store(tile, out, (row * w.out_w + column) * channels + c, 0, 0, WIDTH)
+        c += WIDTH
+
+
+@helper
+def pixel_block(
+    x: Any, weights: Any, bias: Any, out: Any, w: Window, row: int, column: int, low: float, high: float
+) -> None:
+    """``PIXELS`` output pixels of the interior, ``pixel_gap`` apart, all channels."""
+    channels, gap = w.in_c, pixel_gap(w)
+    top, left = row % w.out_h * w.stride_h - w.pad_top, column * w.stride_w - w.pad_left
+    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    source = ((row // w.out_h * w.in_h + top) * w.in_w + left) * channels
+    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    step = gap * w.stride_w * channels
+    c = 0
+    while c < channels:
+        c = last_whole(c, channels)
+        tile = simd.broadcast_row(bias, c, PIXELS, 1)
+        for ky in range(ky_first, ky_last):
+            at, weight = source + ky * line + c, ky * w.kernel_w * channels + c
+            if w.kernel_w == 3 and step == tap:
+                tile = simd.correlate(tile, x, at, tap, weights, weight, channels, 3, 1)
+            elif w.kernel_w == 3 and step == 2 * tap:
+                tile = simd.correlate(tile, x, at, tap, weights, weight, channels, 3, 2)
+            else:
+                for kx in range(w.kernel_w):
+                    there, other = at + kx * tap, weight + kx * channels
+                    tile = simd.pairwise_multiply_add(tile, x, there, step, weights, other)
+        tile = simd.clamp(tile, np.float32(low), np.float32(high))
+        simd.store(tile, out, (row * w.out_w + column) * channels + c, gap * channels, PIXELS, WIDTH)
+        c += WIDTH
 
 
 @kernel
@@ -45,43 +116,20 @@ def depthwise_float(
     ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels]. Each sum
     starts at the bias and follows the order of the weights.
     """
-    floor, ceiling = np.float32(low), np.float32(high)
     first, after = interior_columns(w)
-    channels = w.in_c
-    step, dilated, line = w.stride_w * channels, w.dilation_w * channels, w.dilation_h * w.in_w * channels
+    gap = pixel_gap(w)
+    if after - first < gap * PIXELS:
+        first, after = w.out_w, w.out_w
     for row in range(start, stop):
-        top = row % w.out_h * w.stride_h - w.pad_top
-        ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-        source = (row // w.out_h * w.in_h + top) * w.in_w * channels
-        target = row * w.out_w * channels
-        column = 0
-        while column < w.out_w:
-            column, wide = next_block(column, first, after)
-            origin = column * w.stride_w - w.pad_left
-            left = source + origin * channels
-            kx_first, kx_last = valid_taps(origin, w.in_w, w.kernel_w, w.dilation_w)
-            c = 0
-            while c < channels:
-                # The last vector moves left to end at the last channel: some are computed twice.
-                c = min(c, channels - WIDTH)
-                place = target + column * channels + c
-                if wide:
-                    tile = simd.broadcast_row(bias, c, PIXELS, 1)
-                    for ky in range(ky_first, ky_last):
-                        for kx in range(w.kernel_w):
-                            at = left + ky * line + kx * dilated + c
-                            tap = (ky * w.kernel_w + kx) * channels + c
-                            tile = simd.pairwise_multiply_add(tile, x, at, step, weights, tap)
-                    tile = simd.clamp(tile, floor, ceiling)
-                    simd.store(tile, out, place, channels, PIXELS, WIDTH)
-                else:
-                    single = simd.broadcast_row(bias, c, 1, 1)
-                    for ky in range(ky_first, ky_last):
-                        for kx in range(kx_first, kx_last):
-                            at = left + ky * line + kx * dilated + c
-                            tap = (ky * w.kernel_w + kx) * channels + c
-                            single = simd.pairwise_multiply_add(single, x, at, step, weights, tap)
-                    single = simd.clamp(single, floor, ceiling)
-                    simd.store(single, out, place, channels, 1, WIDTH)
-                c += WIDTH
-            column += PIXELS if wide else 1
+        for column in range(first):
+            pixel(x, weights, bias, out, w, row, column, low, high)
+        for residue in range(gap):
+            count = (after - first - residue + gap - 1) // gap
+            done = 0
+            while done < count:
+                # The last block moves left to end at the border: a few pixels are computed twice.
+                column = first + residue + min(done, count - PIXELS) * gap
+                pixel_block(x, weights, bias, out, w, row, column, low, high)
+                done += PIXELS
+        for column in range(after, w.out_w):
+            pixel(x, weights, bias, out, w, row, column, low, high)

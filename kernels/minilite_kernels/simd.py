@@ -281,6 +281,63 @@ def pairwise_multiply_add(
     return tile(tile, x, types.intp, types.intp, weights, types.intp), emit
 
 
+def _correlate(
+    tile: Array,
+    x: Array,
+    offset: int,
+    distance: int,
+    weights: Array,
+    panel: int,
+    panel_distance: int,
+    taps: int,
+    stride: int,
+) -> Array:
+    for tap in range(taps):
+        at, weight = offset + tap * distance, panel + tap * panel_distance
+        tile = _pairwise_multiply_add(tile, x, at, stride * distance, weights, weight)
+    return tile
+
+
+@operation(_correlate)
+def correlate(
+    context: Any,
+    tile: Any,
+    x: Any,
+    offset: Any,
+    distance: Any,
+    weights: Any,
+    panel: Any,
+    panel_distance: Any,
+    taps: Any,
+    stride: Any,
+) -> Any:
+    """One row of a depthwise filter over the tile's pixels, where what several of them see is loaded once.
+
+    For ``t < taps``: ``tile[i, c] += x[offset + (i * stride + t) * distance + c] * weights[panel + t *
+    panel_distance + c]``. ``taps`` and ``stride`` are constants; sums are in the order of ``t``.
+    """
+    count, step = taps.literal_value, stride.literal_value
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, distance, _, panel, panel_distance, _, _ = arguments
+        x, weights = e.data(1), e.data(4)
+        row = [
+            e.load(weights, e.offset(panel, builder.mul(panel_distance, _I64(t))), tile.vector)
+            for t in range(count)
+        ]
+        sums = [builder.extract_value(value, i) for i in range(tile.rows)]
+        for position in range((tile.rows - 1) * step + count):
+            seen = e.load(x, e.offset(offset, builder.mul(distance, _I64(position))), tile.vector)
+            for i in range(tile.rows):
+                if 0 <= position - i * step < count:
+                    sums[i] = e.multiply_add(seen, row[position - i * step], sums[i])
+        return map_tile(e, tile, lambda i, j, old: sums[i], value)
+
+    signature = tile(tile, x, types.intp, types.intp, weights, types.intp, types.intp, taps, stride)
+    return signature, emit
+
+
 def _scale(tile: Array, factor: float) -> Array:
     return tile * tile.dtype.type(factor)
 
