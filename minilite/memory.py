@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,18 +36,19 @@ def place(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
     alive is a lower bound that it often meets.
     """
     offsets = [0] * len(lifetimes)
-    placed: list[int] = []
+    placed: list[int] = []  # by offset
     total = 0
     for buffer in sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].nbytes, lifetimes[i].first)):
         mine = lifetimes[buffer]
         offset = 0
-        neighbours = [other for other in placed if lifetimes[other].meets(mine)]
-        for other in sorted(neighbours, key=lambda i: offsets[i]):
+        for other in placed:
+            if not lifetimes[other].meets(mine):
+                continue
             if offset + mine.nbytes <= offsets[other]:
                 break
             offset = max(offset, offsets[other] + align(lifetimes[other].nbytes))
         offsets[buffer] = offset
-        placed.append(buffer)
+        bisect.insort(placed, buffer, key=lambda i: offsets[i])
         total = max(total, offset + align(mine.nbytes))
     return offsets, total
 

@@ -49,6 +49,19 @@ def pack_columns(values: Array) -> npt.NDArray[Any]:
 
 
 @helper
+def multiply_tile(
+    tile: Any, x: Any, start: int, depth: int, last: int, weights: Any, panel: int, width: int
+) -> Any:
+    """The tile plus the product of its rows of ``x`` (``depth`` apart) with one panel of weights."""
+    for block in range(0, depth, BLOCK):
+        part = simd.zeros_like(tile)
+        for k in range(block, min(block + BLOCK, depth)):
+            part = simd.outer_multiply_add(part, x, start + k, depth, last, weights, panel + k * width)
+        tile = simd.add(tile, part)
+    return tile
+
+
+@helper
 def multiply_panels(
     x: Any,
     x_offset: int,
@@ -71,34 +84,18 @@ def multiply_panels(
     for column in range(0, columns, PANEL):
         panel = column * depth
         valid = columns - column
-        if valid > WIDTH:
-            for row in range(0, rows, ROWS):
-                last = min(ROWS, rows - row) - 1
-                start = x_offset + row * depth
+        for row in range(0, rows, ROWS):
+            last = min(ROWS, rows - row) - 1
+            start = x_offset + row * depth
+            target = out_offset + row * columns + column
+            if valid > WIDTH:
                 tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
-                for block in range(0, depth, BLOCK):
-                    part = simd.zeros(ROWS, VECTORS)
-                    for k in range(block, min(block + BLOCK, depth)):
-                        part = simd.outer_multiply_add(
-                            part, x, start + k, depth, last, weights, panel + k * PANEL
-                        )
-                    tile = simd.add(tile, part)
-                tile = simd.clamp(tile, floor, ceiling)
-                simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
-        else:
-            for row in range(0, rows, ROWS):
-                last = min(ROWS, rows - row) - 1
-                start = x_offset + row * depth
+                tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
+                simd.store(simd.clamp(tile, floor, ceiling), out, target, columns, last, valid)
+            else:
                 half = simd.broadcast_row(bias, column, ROWS, 1)
-                for block in range(0, depth, BLOCK):
-                    rest = simd.zeros(ROWS, 1)
-                    for k in range(block, min(block + BLOCK, depth)):
-                        rest = simd.outer_multiply_add(
-                            rest, x, start + k, depth, last, weights, panel + k * WIDTH
-                        )
-                    half = simd.add(half, rest)
-                half = simd.clamp(half, floor, ceiling)
-                simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
+                half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
+                simd.store(simd.clamp(half, floor, ceiling), out, target, columns, last, valid)
 
 
 @kernel

@@ -40,6 +40,16 @@ def pack_groups(weights: Array) -> npt.NDArray[np.int8]:
 
 
 @helper
+def multiply_tile(
+    tile: Any, x: Any, start: int, depth: int, last: int, weights: Any, panel: int, width: int
+) -> Any:
+    """The tile plus the product of its rows of ``x`` (``depth`` apart) with one panel of weights."""
+    for k in range(0, depth, GROUP):
+        tile = integer.dot_multiply_add(tile, x, start + k, depth, last, weights, panel + k * width)
+    return tile
+
+
+@helper
 def multiply_groups(
     x: Any,
     rows: int,
@@ -66,32 +76,22 @@ def multiply_groups(
     for column in range(0, columns, PANEL):
         panel = column * depth
         valid = columns - column
-        if valid > WIDTH:
-            for row in range(0, rows, ROWS):
-                last = min(ROWS, rows - row) - 1
+        for row in range(0, rows, ROWS):
+            last = min(ROWS, rows - row) - 1
+            start = row * depth
+            target = out_offset + row * columns + column
+            if valid > WIDTH:
                 tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
-                for k in range(0, depth, GROUP):
-                    tile = integer.dot_multiply_add(
-                        tile, x, row * depth + k, depth, last, weights, panel + k * PANEL
-                    )
-                if weight_zero != 0:
-                    tile = integer.add_row_terms(tile, sums, row, last, -weight_zero)
+                tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
+                tile = integer.add_row_terms(tile, sums, row, last, -weight_zero)
                 tile = integer.requantize(tile, multipliers, lefts, rights, column, zero)
-                tile = simd.clamp(tile, floor, ceiling)
-                simd.store(tile, out, out_offset + row * columns + column, columns, last, valid)
-        else:
-            for row in range(0, rows, ROWS):
-                last = min(ROWS, rows - row) - 1
+                simd.store(simd.clamp(tile, floor, ceiling), out, target, columns, last, valid)
+            else:
                 half = simd.broadcast_row(bias, column, ROWS, 1)
-                for k in range(0, depth, GROUP):
-                    half = integer.dot_multiply_add(
-                        half, x, row * depth + k, depth, last, weights, panel + k * WIDTH
-                    )
-                if weight_zero != 0:
-                    half = integer.add_row_terms(half, sums, row, last, -weight_zero)
+                half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
+                half = integer.add_row_terms(half, sums, row, last, -weight_zero)
                 half = integer.requantize(half, multipliers, lefts, rights, column, zero)
-                half = simd.clamp(half, floor, ceiling)
-                simd.store(half, out, out_offset + row * columns + column, columns, last, valid)
+                simd.store(simd.clamp(half, floor, ceiling), out, target, columns, last, valid)
 
 
 @kernel
@@ -141,7 +141,7 @@ def convolve_quantized(
     if flip != 0:
         for i in range(rows * stride):
             patches[i] = x.dtype.type(patches[i] ^ flip)
-    if weight_zero != 0:
+    if weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
         for row in range(rows):
             total = np.int32(0)
             for k in range(row * stride, row * stride + depth):

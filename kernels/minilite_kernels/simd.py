@@ -206,19 +206,18 @@ def broadcast_row(context: Any, array: Any, offset: Any, rows: Any, vectors: Any
     return tile(array, types.intp, rows, vectors), emit
 
 
-def _zeros(rows: int, vectors: int) -> Array:
-    return np.zeros((rows, vectors * WIDTH), np.float32)
+def _zeros_like(tile: Array) -> Array:
+    return np.zeros_like(tile)
 
 
-@operation(_zeros)
-def zeros(context: Any, rows: Any, vectors: Any) -> Any:
-    """A float32 tile of zeros."""
-    tile = TileType(rows.literal_value, vectors.literal_value, types.float32)
+@operation(_zeros_like)
+def zeros_like(context: Any, tile: Any) -> Any:
+    """A tile of zeros in the shape and type of another."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return ir.Constant(context.get_value_type(tile), None)
 
-    return tile(rows, vectors), emit
+    return tile(tile), emit
 
 
 def _outer_multiply_add(

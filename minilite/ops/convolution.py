@@ -180,7 +180,8 @@ def bias_or_zeros(node: Node, geometry: Window) -> Array:
     """The bias [out_c], zeros where there is none."""
     bias = node.optional_input(2)
     if bias is not None and bias.data is not None:
-        return bias.data.reshape(-1)
+        # Kernels read it in place, wherever the file has put it.
+        return np.require(bias.data.reshape(-1), requirements=["C", "A"])
     return np.zeros(geometry.out_c, np.int32 if is_quantized(node.input(0)) else np.float32)
 
 
