@@ -156,6 +156,19 @@ def test_each_specialization_reads_its_own_type() -> None:
         assert given["out"].tolist() == (given["x"].astype(np.float64) * 0.5 - 10).tolist()
 
 
+@compiled_only
+def test_division_by_zero_is_a_value() -> None:
+    @kernel
+    def divide(a: Input, b: Input, out: Output, start: int, stop: int) -> None:
+        for i in range(start, stop):
+            out[i] = a[i] / b[i]
+
+    out = np.zeros(3, np.float32)
+    a, b = np.array([1, -1, 0], np.float32), np.zeros(3, np.float32)
+    divide(0, 3, a=a, b=b, out=out)
+    np.testing.assert_array_equal(out, [np.inf, -np.inf, np.nan])
+
+
 # --- the cache on disk, each time in a new process ------------------------------------------------
 
 LEAF = """
