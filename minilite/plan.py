@@ -25,27 +25,6 @@ from minilite.memory import Lifetime
 
 
 @dataclass(frozen=True, eq=False)
-class Temporary:
-    """A flat array between two steps of one operator."""
-
-    dtype: np.dtype[Any]
-    size: int
-    number: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes taken."""
-        return self.size * self.dtype.itemsize
-
-    def __str__(self) -> str:
-        return f"temporary {self.number}"
-
-
-Key: TypeAlias = int | Temporary
-"""A buffer's name: the number of the tensor that owns the memory, or a temporary."""
-
-
-@dataclass(frozen=True, eq=False)
 class KernelStep:
     """A compiled kernel over ``range(extent)``, cut at multiples of ``grain``."""
 
@@ -54,8 +33,8 @@ class KernelStep:
     arguments: Mapping[str, Any]
     extent: int
     grain: int
-    reads: frozenset[Key]
-    writes: frozenset[Key]
+    reads: frozenset[int]
+    writes: frozenset[int]
 
     @property
     def chunks(self) -> int:
@@ -73,8 +52,8 @@ class PythonStep:
     """An operator that runs its NumPy reference, alone in its stage."""
 
     node: Node
-    reads: frozenset[Key]
-    writes: frozenset[Key]
+    reads: frozenset[int]
+    writes: frozenset[int]
 
 
 Step: TypeAlias = KernelStep | PythonStep
@@ -82,9 +61,9 @@ Step: TypeAlias = KernelStep | PythonStep
 
 @dataclass(frozen=True)
 class Buffer:
-    """Where a tensor or temporary lives in the block."""
+    """Where a tensor lives in the block; ``owner`` is the tensor's number."""
 
-    key: Key
+    owner: int
     offset: int
     life: Lifetime
 
@@ -105,7 +84,7 @@ class Plan:
 
     subgraph: Subgraph
     stages: tuple[tuple[Step, ...], ...]
-    buffers: Mapping[Key, Buffer]
+    buffers: Mapping[int, Buffer]
     owner: Mapping[int, int]
     arena_bytes: int
     scratch_bytes: int
@@ -162,22 +141,21 @@ class _Builder:
         self.subgraph, self.keep_all = subgraph, keep_all
         self.steps: list[Step] = []
         self.owner: dict[int, int] = {}
-        self.temporaries: list[Temporary] = []
         self.scratch_bytes = 0
 
     # -- what operators call (ops.Lowering) --
 
     def step(self, kernel: Kernel, node: Node, *, extent: int, grain: int, **arguments: Any) -> None:
         scratch_offset, placed = 0, {}
-        reads: set[Key] = set()
-        writes: set[Key] = set()
+        reads: set[int] = set()
+        writes: set[int] = set()
         for parameter in kernel.parameters:
             value = arguments[parameter.name]
             if isinstance(value, ScratchSpace):
                 value = ScratchSpace(value.dtype, value.size, scratch_offset)
                 scratch_offset += memory.align(value.nbytes)
-            elif isinstance(value, Tensor | Temporary) and not _is_constant(value):
-                (reads if parameter.role == "input" else writes).add(self._key(value))
+            elif isinstance(value, Tensor) and not value.is_constant:
+                (reads if parameter.role == "input" else writes).add(self._owner_of(value))
             placed[parameter.name] = value
         if len(placed) != len(arguments):
             raise TypeError(f"{kernel}: unknown arguments {sorted(set(arguments) - set(placed))}")
@@ -192,12 +170,8 @@ class _Builder:
     def scratch(self, dtype: Any, size: int) -> ScratchSpace:
         return ScratchSpace(np.dtype(dtype), size)
 
-    def temporary(self, dtype: Any, size: int) -> Temporary:
-        self.temporaries.append(Temporary(np.dtype(dtype), size, len(self.temporaries)))
-        return self.temporaries[-1]
-
     def alias(self, output: Tensor, source: Tensor) -> None:
-        owner = self._key(source)
+        owner = self._owner_of(source)
         fixed = {*self.subgraph.inputs, *self.subgraph.outputs}
         if (
             self.keep_all
@@ -211,7 +185,6 @@ class _Builder:
             copy = {"x": source, "out": output, "block": 1, "stride": 1, "offset": 0}
             self.step(copy_blocks, node, extent=output.size, grain=_COPIED_AT_ONCE, **copy)
         else:
-            assert isinstance(owner, int)
             self.owner[output.index] = owner
 
     # -- the passes of a build --
@@ -228,8 +201,8 @@ class _Builder:
         if len(self.steps) != before:
             raise MiniliteError(f"{node.operator}: lowered in part only", op_index=node.operator.index)
         inputs = (t for t in node.inputs if t is not None and not t.is_constant)
-        reads = frozenset(self._key(t) for t in inputs)
-        self.steps.append(PythonStep(node, reads, frozenset(self._key(t) for t in node.outputs)))
+        reads = frozenset(self._owner_of(t) for t in inputs)
+        self.steps.append(PythonStep(node, reads, frozenset(self._owner_of(t) for t in node.outputs)))
 
     def plan(self) -> Plan:
         levels = self._file_order() if self.keep_all else self._levels()
@@ -243,8 +216,8 @@ class _Builder:
         frozen = tuple(map(tuple, stages))
         return Plan(self.subgraph, frozen, buffers, self.owner, total, self.scratch_bytes, self.keep_all)
 
-    def _key(self, value: Tensor | Temporary) -> Key:
-        return self.owner.get(value.index, value.index) if isinstance(value, Tensor) else value
+    def _owner_of(self, tensor: Tensor) -> int:
+        return self.owner.get(tensor.index, tensor.index)
 
     def _file_order(self) -> list[int]:
         """One stage for each step: operator by operator, as the file has them."""
@@ -252,7 +225,7 @@ class _Builder:
 
     def _levels(self) -> list[int]:
         """Each step in the stage right after the last one that it needs; Python steps stand alone."""
-        ready: dict[Key, int] = {}
+        ready: dict[int, int] = {}
         levels: list[int] = []
         barrier = 0
         for step in self.steps:
@@ -267,18 +240,17 @@ class _Builder:
             levels.append(level)
         return levels
 
-    def _lifetimes(self, levels: list[int], end: int) -> dict[Key, Lifetime]:
+    def _lifetimes(self, levels: list[int], end: int) -> dict[int, Lifetime]:
         """From the first stage that writes a buffer to the last that reads it; ``end`` is after the run.
 
         Graph inputs, outputs and variables live throughout: someone outside may read or write them at
         any time between runs, and an input set once serves several runs.
         """
-        first: dict[Key, int] = {}
-        last: dict[Key, int] = {}
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
         for step, level in zip(self.steps, levels, strict=True):
             for key in step.reads | step.writes:
-                first.setdefault(key, level)
-                first[key] = min(first[key], level)
+                first[key] = min(first.get(key, level), level)
                 last[key] = max(last.get(key, level), level)
         tensors = self.subgraph.tensors
         always = {*self.subgraph.inputs, *self.subgraph.outputs}
@@ -287,20 +259,13 @@ class _Builder:
             if not tensors[index].is_constant:
                 key = self.owner.get(index, index)
                 first[key], last[key] = 0, end
-        return {
-            key: Lifetime(tensors[key].nbytes if isinstance(key, int) else key.nbytes, 0, end)
-            if self.keep_all
-            else Lifetime(tensors[key].nbytes if isinstance(key, int) else key.nbytes, first[key], last[key])
-            for key in first
-        }
+        if self.keep_all:
+            return {key: Lifetime(tensors[key].nbytes, 0, end) for key in first}
+        return {key: Lifetime(tensors[key].nbytes, first[key], last[key]) for key in first}
 
 
 _COPIED_AT_ONCE = 1 << 17
 """Elements in one chunk of a copy."""
-
-
-def _is_constant(value: Tensor | Temporary) -> bool:
-    return isinstance(value, Tensor) and value.is_constant
 
 
 # Packed weights, shared by all plans of a model. An entry lives as long as a plan uses it, and a plan
@@ -333,35 +298,32 @@ def aligned_copy(array: Array) -> Array:
 
 
 def _verify_memory(plan: Plan) -> None:
+    tensors = plan.subgraph.tensors
     buffers = sorted(plan.buffers.values(), key=lambda b: b.offset)
     for i, one in enumerate(buffers):
         if one.offset % memory.ALIGNMENT or one.offset + one.life.nbytes > plan.arena_bytes:
-            raise MiniliteError(f"plan: buffer of {_describe(plan, one.key)} leaves its block", rule="arena")
+            raise MiniliteError(f"plan: buffer of {tensors[one.owner]} leaves its block", rule="arena")
         for other in buffers[i + 1 :]:
             if other.offset >= one.offset + one.life.nbytes:
                 break
             if other.life.nbytes and one.life.meets(other.life):
-                names = f"{_describe(plan, one.key)} and {_describe(plan, other.key)}"
+                names = f"{tensors[one.owner]} and {tensors[other.owner]}"
                 raise MiniliteError(f"plan: {names} live at the same time in the same memory", rule="arena")
 
 
 def _verify_order(plan: Plan) -> None:
     tensors = plan.subgraph.tensors
-    known: set[Key] = {*plan.subgraph.inputs, *(t.index for t in tensors if t.is_variable or t.is_constant)}
+    known: set[int] = {*plan.subgraph.inputs, *(t.index for t in tensors if t.is_variable or t.is_constant)}
     for number, stage in enumerate(plan.stages):
         for step in stage:
             if missing := step.reads - known:
-                names = ", ".join(_describe(plan, key) for key in missing)
+                names = ", ".join(str(tensors[key]) for key in missing)
                 raise MiniliteError(
                     f"plan: stage {number}, {step.node.operator} reads {names} before it is written",
                     op_index=step.node.operator.index,
                     rule="order",
                 )
         known |= {key for step in stage for key in step.writes}
-
-
-def _describe(plan: Plan, key: Key) -> str:
-    return str(plan.subgraph.tensors[key]) if isinstance(key, int) else str(key)
 
 
 def _explain(plan: Plan) -> str:
@@ -381,14 +343,10 @@ def _explain(plan: Plan) -> str:
 
 def _explain_step(plan: Plan, step: Step) -> str:
     places = [
-        f"{_short(plan, key)}@{plan.buffers[key].offset:,}+{plan.buffers[key].life.nbytes:,}"
+        f"t{key}@{plan.buffers[key].offset:,}+{plan.buffers[key].life.nbytes:,}"
         for key in (*step.reads, *step.writes)
     ]
     arrow = f"{' '.join(places[: len(step.reads)])} -> {' '.join(places[len(step.reads) :])}"
     if isinstance(step, PythonStep):
         return f"NumPy reference, no kernel for this case  {arrow}"
     return f"{step.entry.name}  {step.extent} in {step.chunks} chunks of {step.grain}  {arrow}"
-
-
-def _short(plan: Plan, key: Key) -> str:
-    return f"t{key}" if isinstance(key, int) else str(key)

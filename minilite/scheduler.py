@@ -17,7 +17,7 @@ from minilite import cache, memory, ops
 from minilite.errors import InvokeError, MiniliteError, TensorValueError
 from minilite.executor import Progress, not_kept, processors
 from minilite.graph import Array, Graph, Subgraph, Tensor
-from minilite.plan import KernelStep, Plan, PythonStep, Temporary, aligned_copy, aligned_empty, build_plan
+from minilite.plan import KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
 
 
@@ -262,9 +262,6 @@ class _Program:
 
     def _flat(self, value: Any) -> Any:
         """A step's symbolic argument as what the kernel gets."""
-        if isinstance(value, Temporary):
-            offset = self.plan.buffers[value].offset
-            return self._arena[offset : offset + value.nbytes].view(value.dtype)
         if not isinstance(value, Tensor):
             return value
         if value.data is None:

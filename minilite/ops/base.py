@@ -74,8 +74,8 @@ class Lowering(Protocol):
     ) -> None:
         """Append a call of ``kernel`` over ``range(extent)``, cut at multiples of ``grain``.
 
-        ``arguments`` are the kernel's own parameter names: graph tensors, constant arrays,
-        temporaries, scratch space, integers or floats.
+        ``arguments`` are the kernel's own parameter names: graph tensors, constant arrays, scratch
+        space, records, integers or floats.
         """
 
     def constant(self, tensor: Tensor, pack: Callable[..., Array], *arguments: Any) -> Array:
@@ -83,9 +83,6 @@ class Lowering(Protocol):
 
     def scratch(self, dtype: Any, size: int) -> Any:
         """A flat array of each thread's own, for a kernel's scratch parameter."""
-
-    def temporary(self, dtype: Any, size: int) -> Any:
-        """A flat intermediate array that one step writes and later steps of the same node read."""
 
     def alias(self, output: Tensor, source: Tensor) -> None:
         """Let ``output`` be the same memory as ``source``: no step, no copy."""
