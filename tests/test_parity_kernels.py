@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="plans need Numba")
-from minilite_kernels import simd
+from minilite_kernels import vector
 
 from minilite.graph import Array, Graph, Padding, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
@@ -223,7 +223,7 @@ def test_conv_2d(case: Case) -> None:
 @given(convolutions(depthwise=True))
 def test_depthwise_conv_2d(case: Case) -> None:
     # Fewer channels than a vector has lanes are left to the reference.
-    assert_parity(case, kernel=case.graph.main.tensors[0].shape[3] >= simd.WIDTH)
+    assert_parity(case, kernel=case.graph.main.tensors[0].shape[3] >= vector.WIDTH)
 
 
 @given(pools())

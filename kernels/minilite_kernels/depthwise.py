@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from minilite_kernels import simd
+from minilite_kernels import simd, vector
 from minilite_kernels.kernel import Input, Output, helper, kernel
 from minilite_kernels.window import Window, interior_columns, valid_taps
 
-WIDTH = simd.WIDTH
+WIDTH = vector.WIDTH
 PIXELS = 4
 
 

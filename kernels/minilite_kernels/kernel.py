@@ -37,7 +37,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 
-from minilite_kernels import simd
+from minilite_kernels import vector
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -326,8 +326,8 @@ def sources_digest() -> str:
         numba.__version__,
         np.__version__,
         platform.python_version(),
-        str(simd.WIDTH),
-        str(simd.PORTABLE),
+        str(vector.WIDTH),
+        str(vector.PORTABLE),
     ):
         digest.update(part.encode())
     return digest.hexdigest()[:16]

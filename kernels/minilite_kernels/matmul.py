@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minilite_kernels import simd
+from minilite_kernels import simd, vector
 from minilite_kernels.kernel import Array, Input, Output, helper, kernel
 
-ROWS, VECTORS, WIDTH = simd.TILE_ROWS, simd.TILE_VECTORS, simd.WIDTH
+ROWS, VECTORS, WIDTH = vector.TILE_ROWS, vector.TILE_VECTORS, vector.WIDTH
 PANEL = VECTORS * WIDTH
 
 BLOCK = 128

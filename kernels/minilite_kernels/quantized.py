@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minilite_kernels import simd
+from minilite_kernels import simd, vector
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import gather_patches
 from minilite_kernels.depthwise import PIXELS, next_block
@@ -19,7 +19,7 @@ from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kerne
 from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
 from minilite_kernels.window import Window, interior_columns, valid_taps
 
-WIDTH, GROUP = simd.WIDTH, integer.GROUP
+WIDTH, GROUP = vector.WIDTH, integer.GROUP
 
 
 def pad_depth(depth: int) -> int:

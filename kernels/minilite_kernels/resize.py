@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilite_kernels import simd
+from minilite_kernels import simd, vector
 from minilite_kernels.kernel import Input, Output, Scratch, kernel
 
 VECTORS = 2
-PADDING = VECTORS * simd.WIDTH
+PADDING = VECTORS * vector.WIDTH
 """Elements that vectors may read past the end of a scratch row."""
 
 

@@ -1,191 +1,31 @@
-"""Explicit vectors for kernels: register tiles as values of a Numba function.
+"""Operations on register tiles that kernels are written in: loads, products, clamps, stores.
 
-A *tile* is ``rows x vectors`` SIMD registers, each ``WIDTH`` 32-bit lanes wide: the accumulators of
-a micro-kernel. A kernel is written once, in Python, in terms of the operations below; LLVM keeps
-the tile in registers and picks the host's instructions.
-
-Every operation has two bodies: NumPy code that says what it means (run under
-``NUMBA_DISABLE_JIT=1``, where a tile is an array ``[rows, vectors * WIDTH]``) and LLVM IR that says
-it fast. Rows past ``last`` repeat row ``last``, so that a tile at the bottom edge reads and writes
-only rows that exist: it computes the last row several times over instead of needing a second shape.
+A kernel is written once, in Python, in terms of these; LLVM keeps the tiles in registers and picks the
+host's instructions. Rows past ``last`` repeat row ``last``, so that a tile at the bottom edge reads and
+writes only rows that exist: it computes the last row several times over instead of needing a second
+shape. Float32 here, what is particular to integers in ``simd_integer``.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
-from numba.core.datamodel import models, register_default
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from minilite_kernels.vector import (
+    WIDTH,
+    Array,
+    Emitter,
+    TileType,
+    each_register,
+    map_tile,
+    operation,
+    tile_rows,
+)
 
-_FEATURES = binding.get_host_cpu_features()
-
-
-def host_width() -> int:
-    """32-bit lanes of the host's widest vector: 16 (AVX-512), 8 (AVX2) or 4 (NEON, SSE, others).
-
-    ``MINILITE_SIMD_WIDTH`` forces a narrower one, to test it on a wider machine.
-    """
-    forced = os.environ.get("MINILITE_SIMD_WIDTH")
-    if forced:
-        if forced not in ("4", "8", "16"):
-            raise ValueError(f"MINILITE_SIMD_WIDTH={forced!r}: use 4, 8 or 16")
-        return int(forced)
-    if _FEATURES.get("avx512f") and _FEATURES.get("avx512bw") and _FEATURES.get("avx512vl"):
-        return 16
-    return 8 if _FEATURES.get("avx2") else 4
-
-
-WIDTH = host_width()
-
-PORTABLE = bool(os.environ.get("MINILITE_SIMD_PORTABLE"))
-"""Leave out instructions that only some hosts have, to test the general form on one that has them."""
-
-# Rows and vectors of the matrix tiles: as many accumulators as the register file holds beside the
-# operands (32 registers on AVX-512 and NEON, 16 on AVX2).
-TILE_ROWS, TILE_VECTORS = {16: (14, 2), 8: (6, 2), 4: (8, 2)}[WIDTH]
-
-# A host without fused multiply-add would call a library function for each one.
-_FUSED = bool(_FEATURES.get("fma")) or "aarch64" in binding.get_default_triple()
-
-_FLOAT, _I1, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-_LANES = {types.float32: _FLOAT, types.int32: _I32}
-
-
-class TileType(types.Type):
-    """Numba's type of a tile; ``element`` is float32 or int32."""
-
-    def __init__(self, rows: int, vectors: int, element: types.Type) -> None:
-        self.rows, self.vectors, self.element = rows, vectors, element
-        super().__init__(f"tile({rows}x{vectors}x{WIDTH}, {element})")
-
-    @property
-    def vector(self) -> ir.VectorType:
-        """The LLVM type of one register."""
-        return ir.VectorType(_LANES[self.element], WIDTH)
-
-
-@register_default(TileType)
-class _TileModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, tile: TileType) -> None:
-        super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
-
-
-def operation(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Pair NumPy code (the meaning) with an intrinsic's typing function (the speed)."""
-
-    def pair(typing_function: Callable[..., Any]) -> Any:
-        if config.DISABLE_JIT:
-            return meaning
-        return intrinsic(prefer_literal=True)(typing_function)
-
-    return pair
-
-
-class Emitter:
-    """Short names for the IR that the operations below are made of."""
-
-    def __init__(self, context: Any, builder: Any, signature: Signature, arguments: Any) -> None:
-        self.context, self.builder, self.types, self.arguments = context, builder, signature.args, arguments
-
-    def data(self, position: int) -> Any:
-        """Pointer to the first element of the array argument at ``position``."""
-        array = self.context.make_array(self.types[position])
-        return array(self.context, self.builder, self.arguments[position]).data
-
-    def offset(self, base: Any, *terms: Any) -> Any:
-        """``base`` plus integers or IR values."""
-        for term in terms:
-            base = self.builder.add(base, _I64(term) if isinstance(term, int) else term)
-        return base
-
-    def clamped_row(self, row: int, last: Any, stride: Any) -> Any:
-        """``min(row, last) * stride``."""
-        b = self.builder
-        number = b.select(b.icmp_signed("<", _I64(row), last), _I64(row), last)
-        return b.mul(number, stride)
-
-    def splat(self, scalar: Any, lanes: int = WIDTH) -> Any:
-        """A scalar in every lane."""
-        undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, _I32(0))
-        zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
-        return self.builder.shuffle_vector(first, undefined, zeros)
-
-    def constant(self, value: int, vector: ir.VectorType) -> Any:
-        """A number in every lane."""
-        return ir.Constant(vector, [value] * vector.count)
-
-    def load(self, pointer: Any, offset: Any, vector: ir.VectorType) -> Any:
-        """A vector from ``pointer[offset:]``."""
-        # Alignment of one element: rows start anywhere.
-        address = self.builder.bitcast(self.builder.gep(pointer, [offset]), vector.as_pointer())
-        return self.builder.load(address, align=_bytes(vector.element))
-
-    def mask(self, columns: Any, first: int) -> Any:
-        """Lanes ``i`` with ``first + i < columns``."""
-        b = self.builder
-        lane = ir.Constant(ir.VectorType(_I64, WIDTH), [first + i for i in range(WIDTH)])
-        return b.icmp_signed("<", lane, self.splat(columns))
-
-    def store(self, value: Any, pointer: Any, offset: Any, mask: Any) -> None:
-        """The lanes that ``mask`` has, or all, to ``pointer[offset:]``."""
-        b = self.builder
-        vector = value.type
-        address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
-        if mask is None:
-            b.store(value, address, align=_bytes(vector.element))
-            return
-        name = f"llvm.masked.store.{_mangled(vector)}.p0{_mangled(vector)}"
-        kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _I32, mask.type])
-        function = cgutils.get_or_insert_function(b.module, kind, name)
-        b.call(function, [value, address, _I32(_bytes(vector.element)), mask])
-
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """``a * b + c``, rounded once where the host can."""
-        if not _FUSED:
-            return self.builder.fadd(self.builder.fmul(a, b), c)
-        kind = ir.FunctionType(a.type, [a.type] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{_mangled(a.type)}")
-        return self.builder.call(function, [a, b, c])
-
-
-def _bytes(element: Any) -> int:
-    return 4 if isinstance(element, ir.FloatType) else element.width // 8
-
-
-def _mangled(vector: ir.VectorType) -> str:
-    """The type as it stands in the names of LLVM's intrinsics."""
-    element = "f32" if isinstance(vector.element, ir.FloatType) else f"i{vector.element.width}"
-    return f"v{vector.count}{element}"
-
-
-def _each(tile: TileType) -> list[tuple[int, int, int]]:
-    """(row, vector, place in the tile's aggregate)."""
-    return [(i, j, i * tile.vectors + j) for i in range(tile.rows) for j in range(tile.vectors)]
-
-
-def tile_rows(offset: int, stride: int, last: int, rows: int, columns: int) -> Array:
-    """Index array [rows, columns] of a tile in a flat array."""
-    starts = offset + np.minimum(np.arange(rows), last) * stride
-    return starts[:, None] + np.arange(columns)
-
-
-def map_tile(e: Emitter, tile: TileType, function: Callable[[int, int, Any], Any], value: Any) -> Any:
-    """A tile whose registers are ``function(row, vector, register)`` of another's."""
-    result = ir.Constant(e.context.get_value_type(tile), ir.Undefined)
-    for row, vector, place in _each(tile):
-        register = e.builder.extract_value(value, place) if value is not None else None
-        result = e.builder.insert_value(result, function(row, vector, register), place)
-    return result
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
 def _broadcast_row(array: Array, offset: int, rows: int, vectors: int) -> Array:
@@ -430,7 +270,7 @@ def store(context: Any, tile: Any, out: Any, offset: Any, stride: Any, last: Any
         value, _, offset, stride, last, columns = arguments
         target = e.data(1)
         masks = [None if whole else e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
-        for i, j, place in _each(tile):
+        for i, j, place in each_register(tile):
             register = _converted(builder, builder.extract_value(value, place), tile.element, out.dtype)
             where = e.offset(offset, e.clamped_row(i, last, stride), WIDTH * j)
             e.store(register, target, where, masks[j])

@@ -12,8 +12,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 
-from minilite_kernels import simd
-from minilite_kernels.simd import WIDTH, Array, Emitter, map_tile, operation, tile_rows
+from minilite_kernels import vector
+from minilite_kernels.vector import WIDTH, Array, Emitter, map_tile, operation, tile_rows
 
 GROUP = 4
 """8-bit values that one lane multiplies and adds at once."""
@@ -26,7 +26,7 @@ _DOT_PRODUCT = {
     8: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.256"),
     4: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.128"),
 }[WIDTH]
-_HAS_DOT_PRODUCT = bool(_FEATURES.get(_DOT_PRODUCT[0])) and not simd.PORTABLE
+_HAS_DOT_PRODUCT = bool(_FEATURES.get(_DOT_PRODUCT[0])) and not vector.PORTABLE
 # LLVM 21 gave the instruction's operands their own element type.
 _BYTE_OPERANDS = binding.llvm_version_info[0] >= 21
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="kernels need Numba")
-from minilite_kernels import simd
+from minilite_kernels import simd, vector
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.kernel import Input, Kernel, Output, kernel
 
 from tests.kernels.harness import Array, assert_near, call, largest, scaled
 
-ROWS, VECTORS, WIDTH = 3, 2, simd.WIDTH
+ROWS, VECTORS, WIDTH = 3, 2, vector.WIDTH
 COLUMNS = VECTORS * WIDTH
 LASTS = [0, 1, ROWS - 1]
 
