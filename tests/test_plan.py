@@ -257,7 +257,7 @@ def test_a_partial_overlap_is_found_too() -> None:
 
 
 def placed(*buffers: tuple[int, Lifetime]) -> Plan:
-    """A plan of these offsets and lifetimes only."""
+    """A plan of these offsets and lifetimes only, for the first tensors of the graph."""
     places = {number: Buffer(number, *buffer) for number, buffer in enumerate(buffers)}
     return replace(build_plan(branches()), stages=(), buffers=places, arena_bytes=640)
 
