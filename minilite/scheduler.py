@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from minilite_kernels import kernel as kernels
 from minilite_kernels import walker
+from minilite_kernels.compilation import set_cache_directory
 
 from minilite import cache, memory, ops
 from minilite.errors import InvokeError, MiniliteError, TensorValueError
@@ -284,7 +284,7 @@ def _stages_of_operators(plan: Plan) -> dict[int, list[int]]:
 
 def compile_plan(plan: Plan, progress: Progress | None = None) -> None:
     """Load or compile every kernel that a plan names, and the walker."""
-    kernels.set_cache_directory(cache.kernels_directory())
+    set_cache_directory(cache.kernels_directory())
     progress = TerminalProgress() if progress is None else progress
     missing = [entry for entry in plan.entries() if not entry.is_compiled]
     for done, entry in enumerate(missing):

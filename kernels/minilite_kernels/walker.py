@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minilite_kernels.kernel import compile_cached
+from minilite_kernels.compilation import compile_cached
 
 STEP_ADDRESS, STEP_ROW, STEP_EXTENT, STEP_GRAIN = range(4)
 STEP_FIELDS = 4

@@ -12,7 +12,7 @@ import pytest
 def kernel_cache(minilite_cache: Path) -> Iterator[None]:
     """Keep compiled kernels in the tests' cache."""
     pytest.importorskip("numba", reason="kernels need Numba")
-    from minilite_kernels.kernel import set_cache_directory
+    from minilite_kernels.compilation import set_cache_directory
 
     set_cache_directory(minilite_cache / "kernels")
     yield

@@ -192,10 +192,10 @@ def twice(value):
 RUN = """
 import pathlib, sys, warnings
 import numpy as np
-from minilite_kernels import kernel
+from minilite_kernels import compilation
 from minilite_kernels.leaf import leaf
 
-kernel.set_cache_directory(pathlib.Path(sys.argv[1]))
+compilation.set_cache_directory(pathlib.Path(sys.argv[1]))
 x, out = np.arange(3, dtype=np.float32), np.zeros(3, np.float32)
 leaf(0, 3, x=x, out=out)
 (entry,) = leaf._entries.values()
