@@ -147,7 +147,8 @@ def _operator(node: Node) -> OperatorSummary:
             op.output_shapes(node)
             multiply_adds = op.multiply_adds(node)
         except PrepareError as error:
-            fault = str(error)
+            # The summary names the operator itself.
+            fault = str(error).removeprefix(f"{operator}: ")
     constants = (tensor for tensor in node.inputs if tensor is not None and tensor.is_constant)
     return OperatorSummary(
         index=operator.index,

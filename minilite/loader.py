@@ -75,28 +75,42 @@ def load_graph(source: Source) -> Graph:
     return graph
 
 
-def unsupported(graph: Graph) -> list[str]:
-    """One line for each operator minilite does not have: number, name, input and output tensors."""
-    lines = []
+_SHOWN_OF_A_KIND = 3
+"""Operators of one name that a message describes; the error's ``operators`` has all."""
+
+
+def unsupported(graph: Graph) -> dict[str, list[str]]:
+    """What minilite does not have: for each operator's name a line for each time it is used.
+
+    A line has the operator's number, its name, its input and its output tensors.
+    """
+    missing: dict[str, list[str]] = {}
     for subgraph in graph.subgraphs:
         where = f"subgraph {subgraph.index} " if len(graph.subgraphs) > 1 else ""
         for node in subgraph.nodes():
-            if ops.find(node.operator.name) is None:
-                lines.append(f"{where}{node.operator}: {_signature(node)}")
-    return lines
+            name = node.operator.name
+            if ops.find(name) is None:
+                missing.setdefault(name, []).append(f"{where}{node.operator}: {_signature(node)}")
+    return missing
 
 
 def check_supported(graph: Graph) -> None:
     """Raise the ``UnsupportedOpError`` that names every operator minilite does not have, if any."""
-    lines = unsupported(graph)
-    if lines:
-        listing = "\n  ".join(lines)
-        raise UnsupportedOpError(
-            f"the model has {len(lines)} operator(s) that minilite does not have:\n  {listing}\n"
-            f"minilite has: {', '.join(ops.names())}",
-            lines,
-            rule="unsupported-operator",
-        )
+    missing = unsupported(graph)
+    if not missing:
+        return
+    listing = []
+    for name, lines in missing.items():
+        listing += lines[:_SHOWN_OF_A_KIND]
+        if more := lines[_SHOWN_OF_A_KIND:]:
+            listing.append(f"  and {name} {len(more)} more times")
+    shown = "\n  ".join(listing)
+    raise UnsupportedOpError(
+        f"minilite does not have {len(missing)} of the model's operators: {', '.join(missing)}\n  {shown}\n"
+        f"minilite has: {', '.join(ops.names())}",
+        [line for lines in missing.values() for line in lines],
+        rule="unsupported-operator",
+    )
 
 
 def _signature(node: Node) -> str:

@@ -182,7 +182,7 @@ def test_all_unsupported_operators_are_named_at_once() -> None:
         one, subgraphs=(replace(one.main, tensors=tensors, operators=(one.main.operators[0], two)),)
     )
     lines = ["op 0 NO_SUCH: (FLOAT32 1x2, none) -> (INT8 3)", "op 1 NOR_THIS: (INT8 3) -> (INT8 scalar)"]
-    assert unsupported(graph) == lines
+    assert unsupported(graph) == {"NO_SUCH": lines[:1], "NOR_THIS": lines[1:]}
     with pytest.raises(UnsupportedOpError) as caught:
         check_supported(graph)
     assert caught.value.operators == tuple(lines)
@@ -190,8 +190,19 @@ def test_all_unsupported_operators_are_named_at_once() -> None:
     assert "CONV_2D" in str(caught.value)
 
 
+def test_an_unsupported_operator_used_often_does_not_flood_the_message() -> None:
+    one = one_op("NO_SUCH", [tensor((1, 2))], [tensor((3,), INT8)], custom_options=b"")
+    tensors = (one.main.tensors[0], *(replace(one.main.tensors[1], index=i) for i in range(1, 8)))
+    chain = tuple(replace(one.main.operators[0], index=i, outputs=(i + 1,)) for i in range(7))
+    graph = replace(one, subgraphs=(replace(one.main, tensors=tensors, operators=chain),))
+    with pytest.raises(UnsupportedOpError, match="and NO_SUCH 4 more times") as caught:
+        check_supported(graph)
+    assert len(caught.value.operators) == 7
+    assert str(caught.value).count("op ") == 3
+
+
 def test_supported_graph_passes() -> None:
-    assert unsupported(convolution()) == []
+    assert unsupported(convolution()) == {}
     check_supported(convolution())
 
 
