@@ -9,6 +9,7 @@ from typing import Protocol
 
 from minilite.errors import BackendError, PrepareError, TensorValueError
 from minilite.graph import Array, Graph, Subgraph, Tensor
+from minilite.prepare import computed_shapes
 
 BACKENDS = ("auto", "numba", "numpy")
 
@@ -115,7 +116,7 @@ def create_executor(
         Number of that subgraph.
     backend:
         ``"numba"``: compiled kernels under the scheduler; ``"numpy"``: each operator's reference;
-        ``"auto"``: Numba where it is installed.
+        ``"auto"``: Numba where it is installed and all shapes are known before the run.
     threads:
         Threads to compute with, by default one for each processor this process may use.
     keep_all:
@@ -126,11 +127,21 @@ def create_executor(
     Raises
     ------
     BackendError
-        The backend is unknown or not installed.
+        The backend is unknown, not installed, or cannot run this graph.
     PrepareError
         The tensors do not fit into memory.
     """
     chosen = resolve_backend(backend)
+    if chosen == "numba" and (computed := computed_shapes(graph.subgraphs[subgraph])):
+        if backend == "numba":
+            raise BackendError(
+                f"{computed[0].operator}: its output shape is known only once it has run, and the numba "
+                "backend lays out its memory before: use backend='numpy', or 'auto', which does",
+                op_index=computed[0].operator.index,
+                op_name=computed[0].operator.name,
+                rule="computed-shape",
+            )
+        chosen = "numpy"
     try:
         if chosen == "numpy":
             from minilite.reference import ReferenceExecutor  # noqa: PLC0415

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from minilite import ops
 from minilite.errors import PrepareError, UnsupportedOpError
-from minilite.graph import Graph, Node, Shape, Tensor, with_tensors
+from minilite.graph import Graph, Node, Shape, Subgraph, Tensor, with_tensors
 from minilite.verify import shape_fault
 
 
@@ -55,6 +55,11 @@ def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: i
         if changed:
             prepared = replace(prepared, tensors=tuple(tensors))
     return with_tensors(graph, subgraph, prepared.tensors)
+
+
+def computed_shapes(subgraph: Subgraph) -> list[Node]:
+    """The operators whose output shapes are known only once they have run."""
+    return [node for node in subgraph.nodes() if None in _output_shapes(node)]
 
 
 def _output_shapes(node: Node) -> tuple[Shape | None, ...]:

@@ -36,7 +36,7 @@ def test_what_an_operator_refuses_is_its_fault_and_stops_nothing() -> None:
     graph = models.one_op("ADD", [models.tensor((1, 3)), models.tensor((1, 4))], [models.tensor((1, 3))])
     operator = only_operator(graph)
     assert operator.fault is not None
-    assert "ADD" in operator.fault
+    assert operator.fault.startswith("shapes (1, 3) and (1, 4) do not broadcast")
     assert operator.multiply_adds is None
 
 

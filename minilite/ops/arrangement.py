@@ -167,7 +167,7 @@ class Reshape(Op):
         if (known == 0 or x.size % known) if free else known != x.size:
             refuse(
                 node,
-                f"{x} has {x.size} elements, which do not fill the new shape {tuple(wanted)}",
+                f"has {x.size} elements, which do not fill the new shape {tuple(wanted)}",
                 rule="reshape-size",
                 tensor=x,
             )
