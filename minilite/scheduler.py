@@ -191,7 +191,7 @@ class _Program:
     """A plan with addresses: the tables that the walker reads, and the memory they point into."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
-        self.plan = plan
+        self.plan, self.threads = plan, threads
         self._arena = aligned_empty(plan.arena_bytes)
         scratch = memory.align(plan.scratch_bytes)
         self._scratch = aligned_empty(scratch * threads)
@@ -213,13 +213,13 @@ class _Program:
 
     def walk(self, first: int, last: int) -> Callable[[int], None]:
         """A job that runs stages ``first..last``; it keeps alive all that it points to."""
-        counters = walker.new_counters(len(self.plan.stages))
+        counters = walker.new_counters(len(self.plan.stages), self.threads)
         addresses = (self._steps.ctypes.data, self._stages.ctypes.data, counters.ctypes.data)
         run = walker.walk()
 
         def work(thread: int) -> None:
             _ = counters, self
-            run(*addresses, self._scratch_addresses[thread], first, last)
+            run(*addresses, self._scratch_addresses[thread], first, last, thread, self.threads)
 
         return work
 

@@ -4,9 +4,11 @@ A program is two tables of 64-bit integers. *Steps*: address of a compiled entry
 parameter row, extent, grain. *Stages*: first step, step after the last, number of chunks. The steps
 of a stage do not depend on each other; a stage begins when the one before is complete.
 
-Threads claim chunks by counting up; whoever comes late finds nothing left to do. A stage is over
-when all of its chunks are *done*, not when all threads have met, so that a thread that the system
-has not scheduled holds nobody up, and any number of threads gives the same result.
+A stage's chunks are dealt to the threads in equal runs, so that a thread reads what it wrote itself in
+the stage before; each claims from its own share by counting up, then helps with the others'. A stage is
+over when all of its chunks are *done*, not when all threads have met: a thread that the system has not
+scheduled holds nobody up, whoever comes late finds nothing left to do, and any number of threads gives
+the same result.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from minilite_kernels.compilation import compile_cached
+from minilite_kernels.kernel import helper
 
 STEP_ADDRESS, STEP_ROW, STEP_EXTENT, STEP_GRAIN = range(4)
 STEP_FIELDS = 4
@@ -38,9 +41,9 @@ _INT64 = types.CPointer(types.int64)
 _give_way = types.ExternalFunction("SwitchToThread" if os.name == "nt" else "sched_yield", types.int32())
 
 
-def new_counters(stages: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Counters of one run: claimed and done chunks for each stage, all zero."""
-    return np.zeros(2 * stages * COUNTER_STRIDE, np.int64)
+def new_counters(stages: int, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Counters of one run, all zero: for each stage the chunks claimed of each share, and those done."""
+    return np.zeros(stages * (threads + 1) * COUNTER_STRIDE, np.int64)
 
 
 @intrinsic
@@ -59,15 +62,14 @@ def _call(context: Any, address: Any, row: Any, scratch: Any, start: Any, stop: 
 
 
 @intrinsic
-def _fetch_add(context: Any, counters: Any, place: Any) -> Any:
-    """Atomically add one to ``counters[place]``; the value before."""
+def _fetch_add(context: Any, counters: Any, place: Any, number: Any) -> Any:
+    """Atomically add to ``counters[place]``; the value before."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw(
-            "add", builder.gep(arguments[0], [arguments[1]]), ir.IntType(64)(1), "seq_cst"
-        )
+        place = builder.gep(arguments[0], [arguments[1]])
+        return builder.atomic_rmw("add", place, arguments[2], "seq_cst")
 
-    return types.int64(_INT64, types.int64), emit
+    return types.int64(_INT64, types.int64, types.int64), emit
 
 
 @intrinsic
@@ -80,32 +82,24 @@ def _atomic_load(context: Any, counters: Any, place: Any) -> Any:
     return types.int64(_INT64, types.int64), emit
 
 
-def _walk(steps, stages, counters, scratch, first, last):  # type: ignore[no-untyped-def]
+def _walk(steps, stages, counters, scratch, first, last, thread, threads):  # type: ignore[no-untyped-def]
     for stage in range(first, last):
-        claimed, done = 2 * stage * COUNTER_STRIDE, (2 * stage + 1) * COUNTER_STRIDE
+        base = stage * (threads + 1) * COUNTER_STRIDE
+        done = base + threads * COUNTER_STRIDE
         chunks = stages[stage * STAGE_FIELDS + STAGE_CHUNKS]
-        while True:
-            chunk = _fetch_add(counters, claimed)
-            if chunk >= chunks:
-                break
-            step = stages[stage * STAGE_FIELDS + STAGE_FIRST]
+        finished = 0
+        for turn in range(threads):
+            # One's own share first: what a thread wrote in the stage before is still in its cache.
+            share = (thread + turn) % threads
+            begin, end = chunks * share // threads, chunks * (share + 1) // threads
             while True:
-                extent = steps[step * STEP_FIELDS + STEP_EXTENT]
-                grain = steps[step * STEP_FIELDS + STEP_GRAIN]
-                share = (extent + grain - 1) // grain
-                if chunk < share:
+                chunk = begin + _fetch_add(counters, base + share * COUNTER_STRIDE, 1)
+                if chunk >= end:
                     break
-                chunk -= share
-                step += 1
-            start = chunk * grain
-            _call(
-                steps[step * STEP_FIELDS + STEP_ADDRESS],
-                steps[step * STEP_FIELDS + STEP_ROW],
-                scratch,
-                start,
-                min(start + grain, extent),
-            )
-            _fetch_add(counters, done)
+                _run_chunk(steps, stages[stage * STAGE_FIELDS + STAGE_FIRST], chunk, scratch)
+                finished += 1
+        if finished > 0:
+            _fetch_add(counters, done, finished)
         spins = 0
         while _atomic_load(counters, done) < chunks:
             spins += 1
@@ -113,7 +107,23 @@ def _walk(steps, stages, counters, scratch, first, last):  # type: ignore[no-unt
                 _give_way()
 
 
-_WALK = types.void(_INT64, _INT64, _INT64, types.int64, types.int64, types.int64)
+@helper
+def _run_chunk(steps, step, chunk, scratch):  # type: ignore[no-untyped-def]
+    """Run a stage's chunk, counted over its steps, of which ``step`` is the first."""
+    while True:
+        extent = steps[step * STEP_FIELDS + STEP_EXTENT]
+        grain = steps[step * STEP_FIELDS + STEP_GRAIN]
+        share = (extent + grain - 1) // grain
+        if chunk < share:
+            break
+        chunk -= share
+        step += 1
+    start = chunk * grain
+    address, row = steps[step * STEP_FIELDS + STEP_ADDRESS], steps[step * STEP_FIELDS + STEP_ROW]
+    _call(address, row, scratch, start, min(start + grain, extent))
+
+
+_WALK = types.void(_INT64, _INT64, _INT64, *[types.int64] * 5)
 
 
 @cache
@@ -122,11 +132,12 @@ def _compiled_walk() -> Any:
 
 
 @cache
-def walk() -> Callable[[int, int, int, int, int, int], None]:
-    """The walker: ``walk(steps, stages, counters, scratch, first, last)`` runs stages ``first..last``.
+def walk() -> Callable[[int, int, int, int, int, int, int, int], None]:
+    """The walker: ``walk(steps, stages, counters, scratch, first, last, thread, threads)``.
 
-    The first four are addresses. Called by every thread that takes part, each with scratch memory
-    of its own and all with the same counters. Runs without the interpreter lock.
+    Runs stages ``first..last``. The first four are addresses. Called by every thread that takes part,
+    each with its number below ``threads``, scratch memory of its own, and the same counters. Any of
+    them may stay away. Runs without the interpreter lock.
     """
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 3)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 5)
     return prototype(int(_compiled_walk().address))

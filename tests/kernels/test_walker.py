@@ -48,6 +48,9 @@ def mark(work: Scratch, out: Output, start: int, stop: int) -> None:
         out[i] = 1
 
 
+THREADS = 4
+"""What the tables are dealt to; fewer may come."""
+
 Step: TypeAlias = tuple[Kernel, int, int, dict[str, Any]]
 
 
@@ -68,11 +71,11 @@ class Program:
                 chunks += -(-extent // grain)
             table.append((first, len(steps), chunks))
         self.steps, self.stages = np.array(steps, np.int64), np.array(table, np.int64)
-        self.counters = walker.new_counters(len(stages))
+        self.counters = walker.new_counters(len(stages), THREADS)
 
-    def walk(self, first: int, last: int, scratch: int = 0) -> None:
+    def walk(self, first: int, last: int, scratch: int = 0, thread: int = 0) -> None:
         steps, stages, counters = (a.ctypes.data for a in (self.steps, self.stages, self.counters))
-        walker.walk()(steps, stages, counters, scratch, first, last)
+        walker.walk()(steps, stages, counters, scratch, first, last, thread, THREADS)
 
     def together(self, walks: list[Callable[[], None]]) -> None:
         threads = [threading.Thread(target=walk) for walk in walks]
@@ -91,7 +94,7 @@ def zeros(size: int) -> Table:
 def test_every_item_is_computed_once(extent: int, grain: int, threads: int) -> None:
     out = zeros(extent + 1)
     program = Program([(count, extent, grain, {"out": out, "amount": 1})])
-    program.together([partial(program.walk, 0, 1)] * threads)
+    program.together([partial(program.walk, 0, 1, thread=thread) for thread in range(threads)])
     assert out.tolist() == [1] * extent + [0]
 
 
@@ -120,7 +123,7 @@ def test_a_stage_begins_when_the_one_before_is_complete() -> None:
             [(running_sum, 60, 1, {"x": first, "out": second})],
             [(running_sum, 60, 7, {"x": second, "out": third})],
         )
-        program.together([partial(program.walk, 0, 3)] * 4)
+        program.together([partial(program.walk, 0, 3, thread=thread) for thread in range(4)])
         assert set(second.tolist()) == {800}
         assert set(third.tolist()) == {800 * 60}
 
@@ -131,6 +134,26 @@ def test_whoever_comes_late_finds_nothing_left_to_do() -> None:
     for _ in range(3):
         program.walk(0, 1)
     assert out.tolist() == [1] * 10
+
+
+@kernel
+def order(clock: Output, out: Output, start: int, stop: int) -> None:
+    """Note when each item was done."""
+    for i in range(start, stop):
+        clock[0] += 1
+        out[i] = clock[0]
+
+
+@pytest.mark.parametrize("thread", range(THREADS))
+def test_a_thread_does_its_own_share_first(thread: int) -> None:
+    # Nine chunks are dealt 2, 2, 2, 3 to four threads; the one that comes does all of them.
+    out = zeros(9)
+    program = Program([(order, 9, 1, {"clock": zeros(1), "out": out})])
+    program.walk(0, 1, thread=thread)
+    starts = [9 * share // THREADS for share in range(THREADS + 1)]
+    turns = [share % THREADS for share in range(thread, thread + THREADS)]
+    visited = [i for share in turns for i in range(starts[share], starts[share + 1])]
+    assert out[visited].tolist() == list(range(1, 10))
 
 
 def test_a_range_of_stages() -> None:
@@ -149,7 +172,7 @@ def test_each_thread_has_scratch_of_its_own() -> None:
     work = ScratchSpace(np.dtype(np.int64), 1, offset=8 * 8)
     program = Program([(mark, 500, 1, {"work": work, "out": out})])
     addresses = [row.ctypes.data for row in scratch]
-    program.together([partial(program.walk, 0, 1, address) for address in addresses])
+    program.together([partial(program.walk, 0, 1, row, number) for number, row in enumerate(addresses)])
     assert scratch[:, 8].sum() == 500
     scratch[:, 8] = 0
     assert not scratch.any()
@@ -158,4 +181,4 @@ def test_each_thread_has_scratch_of_its_own() -> None:
 def test_counters_lie_apart() -> None:
     # 128 bytes: a cache line and the one that is fetched with it.
     assert walker.COUNTER_STRIDE * 8 == 128
-    assert walker.new_counters(3).tolist() == [0] * (2 * 3 * walker.COUNTER_STRIDE)
+    assert walker.new_counters(3, threads=2).tolist() == [0] * (3 * (2 + 1) * walker.COUNTER_STRIDE)
