@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The extras a machine can install; LiteRT has no wheel for every platform, so it may be absent.
+# setuptools warns of every editable install, whatever it is.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 SETUP := $(VENV)/.installed
 
 .PHONY: demo test clean
@@ -17,9 +18,9 @@ test: $(SETUP)
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test,demo]'
-	$(BIN)/python -m pip install --quiet --editable '.[litert]' \
+	$(PIP) install --upgrade pip
+	$(PIP) install --editable '.[test,demo]'
+	$(PIP) install --editable '.[litert]' \
 		|| echo 'LiteRT has no wheel for this machine: what is measured against it is skipped'
 	touch $@
 
