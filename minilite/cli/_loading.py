@@ -40,7 +40,8 @@ def _interrupts_kept() -> Iterator[Callable[[], None]]:
     """Ctrl-C while LLVM compiles: remembered, and raised between two kernels or at the end.
 
     Python would raise it in the first Python code that runs after, which often is a callback of
-    llvmlite, where exceptions are lost. A second Ctrl-C is not held back.
+    llvmlite, where exceptions are lost. A second Ctrl-C is not held back. Where it is ignored (a script's
+    job in the background) it stays ignored.
     """
     pressed = False
 
@@ -53,10 +54,12 @@ def _interrupts_kept() -> Iterator[Callable[[], None]]:
         if pressed:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield raise_interrupt  # Signals only ever reach the main thread.
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()  # Signals reach no other thread.
+    if not in_main or before is not signal.default_int_handler:
+        yield raise_interrupt
         return
-    before = signal.signal(signal.SIGINT, remember)
+    signal.signal(signal.SIGINT, remember)
     try:
         yield raise_interrupt
     finally:

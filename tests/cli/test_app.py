@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,15 @@ def test_exit_codes(
     assert capsys.readouterr().err.startswith(message)
 
 
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """SIGINT as a terminal's programs have it, whatever started pytest, and restored after."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c_while_kernels_compile_is_not_lost() -> None:
     def compile_kernels() -> None:
         with _loading._interrupts_kept() as raise_interrupt:
@@ -65,6 +74,15 @@ def test_ctrl_c_while_kernels_compile_is_not_lost() -> None:
     with pytest.raises(KeyboardInterrupt):
         compile_kernels()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("sigint")
+def test_ctrl_c_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with _loading._interrupts_kept() as raise_interrupt:
+        signal.raise_signal(signal.SIGINT)
+        raise_interrupt()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_the_traceback_is_there_for_the_asking(
