@@ -73,7 +73,7 @@ def resolve_backend(backend: str) -> str:
     if backend == "numba" and not numba_is_available():
         raise BackendError(
             "the numba backend needs the package numba, which is not installed: "
-            "install it, or use backend='numpy' (slower, same results)",
+            "install it, or use backend='numpy' (slower)",
             rule="backend",
         )
     return backend
