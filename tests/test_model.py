@@ -388,7 +388,7 @@ def test_without_numba() -> None:
     assert output.splitlines() == [
         "numpy 144.0",
         "the numba backend needs the package numba, which is not installed: install it, "
-        "or use backend='numpy' (slower, same results)",
+        "or use backend='numpy' (slower)",
     ]
 
 
