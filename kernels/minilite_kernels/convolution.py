@@ -8,9 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from minilite_kernels import simd
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import multiply_panels
+from minilite_kernels.vector import WIDTH
 from minilite_kernels.window import Window
+
+
+@helper
+def copy_run(x: Any, source: int, out: Any, target: int, size: int) -> None:
+    """``out[target:][:size] = x[source:][:size]``, where what follows in ``out`` is written later.
+
+    Whole vectors are copied as long as both arrays have room for what the last one carries too much.
+    """
+    if source + size + WIDTH <= len(x) and target + size + WIDTH <= len(out):
+        for i in range(0, size, WIDTH):
+            simd.copy_vector(x, source + i, out, target + i)
+    else:
+        for i in range(size):
+            out[target + i] = x[source + i]
 
 
 @helper
@@ -41,9 +57,7 @@ def gather_patches(
             if y < 0 or y >= w.in_h:
                 patches[at : at + row] = fill
             elif whole:
-                source = (line + left) * w.in_c
-                for i in range(row):
-                    patches[at + i] = x[source + i]
+                copy_run(x, (line + left) * w.in_c, patches, at, row)
             else:
                 for kx in range(w.kernel_w):
                     column = left + kx * w.dilation_w

@@ -251,6 +251,23 @@ def clamp(context: Any, tile: Any, low: Any, high: Any) -> Any:
     return tile(tile, tile.element, tile.element), emit
 
 
+def _copy_vector(x: Array, offset: int, out: Array, place: int) -> None:
+    out[place : place + WIDTH] = x[offset : offset + WIDTH]
+
+
+@operation(_copy_vector)
+def copy_vector(context: Any, x: Any, offset: Any, out: Any, place: Any) -> Any:
+    """``out[place:][:WIDTH] = x[offset:][:WIDTH]``, arrays of one type."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        vector = ir.VectorType(context.get_value_type(x.dtype), WIDTH)
+        e.store(e.load(e.data(0), arguments[1], vector), e.data(2), arguments[3], None)
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, out, types.intp), emit
+
+
 def _store(tile: Array, out: Array, offset: int, stride: int, last: int, columns: int) -> None:
     width = min(columns, tile.shape[1])
     out[tile_rows(offset, stride, last, tile.shape[0], width)] = tile[:, :width]

@@ -72,6 +72,39 @@ def pairwise(
 
 
 @kernel
+def correlated(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    offset: int,
+    distance: int,
+    panel: int,
+    panel_distance: int,
+    stride: int,
+    start: int,
+    stop: int,
+) -> None:
+    tile = simd.broadcast_row(bias, 0, ROWS, 1)
+    if stride == 1:
+        tile = simd.correlate(tile, x, offset, distance, weights, panel, panel_distance, 3, 1)
+    else:
+        tile = simd.correlate(tile, x, offset, distance, weights, panel, panel_distance, 3, 2)
+    simd.store(tile, out, 0, WIDTH, ROWS, WIDTH)
+
+
+@kernel
+def copied(x: Input, out: Output, offset: int, start: int, stop: int) -> None:
+    simd.copy_vector(x, offset, out, start)
+
+
+@kernel
+def cleared(x: Input, out: Output, start: int, stop: int) -> None:
+    tile = simd.broadcast_row(x, 0, ROWS, VECTORS)
+    simd.store(simd.zeros_like(tile), out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
 def limited(x: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
     tile = simd.clamp(simd.broadcast_row(x, 0, 1, VECTORS), np.float32(low), np.float32(high))
     simd.store(tile, out, 0, 0, 0, COLUMNS)
@@ -202,6 +235,36 @@ def test_outer_multiply_add(last: int) -> None:
     )  # fmt: skip
     exact = bias + np.outer(x[4 + 9 * clamped(last)[:rows]].astype(np.float64), weights[5:])
     assert_near(result.reshape(rows, COLUMNS), exact, 1, largest(x) * largest(weights) + largest(bias))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_correlate_shares_what_neighbours_see(stride: int) -> None:
+    taps, distance = 3, WIDTH + 2
+    positions = (ROWS - 1) * stride + taps
+    x, bias = floats(1 + positions * distance), floats(WIDTH, 2)
+    weights = floats(4 + taps * (WIDTH + 3), 1)
+    result = once(
+        correlated, ROWS * WIDTH, np.float32,
+        x=x, weights=weights, bias=bias,
+        offset=1, distance=distance, panel=4, panel_distance=WIDTH + 3, stride=stride,
+    )  # fmt: skip
+    seen = x[1:].reshape(positions, distance)[:, :WIDTH].astype(np.float64)
+    filters = weights[4:].reshape(taps, WIDTH + 3)[:, :WIDTH]
+    exact = [bias + sum(seen[i * stride + t] * filters[t] for t in range(taps)) for i in range(ROWS)]
+    bound = largest(x) * largest(weights) + largest(bias)
+    assert_near(result.reshape(ROWS, WIDTH), np.array(exact), taps, bound)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8, np.int8])
+def test_copy_vector(dtype: Any) -> None:
+    x = (np.arange(WIDTH + 3) * 7 - 5).astype(dtype)
+    assert once(copied, WIDTH, dtype, x=x, offset=3).tolist() == x[3:].tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_zeros_like(dtype: Any) -> None:
+    result = once(cleared, ROWS * COLUMNS, dtype, x=np.full(COLUMNS, 3, dtype))
+    assert result.tolist() == [0] * (ROWS * COLUMNS)
 
 
 def test_pairwise_multiply_add() -> None:
