@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -21,11 +22,17 @@ def _writable(wanted: Path) -> Path:
     try:
         wanted.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=wanted).close()
-    except OSError:
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels cannot be kept in {wanted} ({error.strerror}): they will be compiled again at "
+            "the next start. MINILITE_CACHE names another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return Path(tempfile.mkdtemp(prefix="minilite-kernels-"))
     return wanted
 
 
 def kernels_directory() -> Path:
-    """Where compiled kernels are kept; a temporary folder if the cache cannot be written."""
+    """Where compiled kernels are kept; a temporary folder, with a warning, if the cache cannot be written."""
     return _writable(folder() / "kernels")

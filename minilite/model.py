@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,8 @@ def load(
     Parameters
     ----------
     source:
-        A path, the file's bytes, or a binary file object.
+        A path, the file's bytes, a binary file object, or where there is no such file the name of a
+        known model (``"deeplabv3"``, see ``catalogue``), which is downloaded if need be.
     backend:
         ``"numba"``, ``"numpy"``, or ``"auto"`` for Numba where it is installed.
     threads:
@@ -52,12 +54,21 @@ def load(
     PrepareError
         An operator refuses its shapes, types or options.
     """
-    graph = load_graph(source)
+    graph = load_graph(_named(source))
     check_supported(graph)
     model = Model(graph, backend=backend, threads=threads, progress=progress)
     if not any(-1 in tensor.shape_signature for tensor in model.inputs):
         model.warm_up()
     return model
+
+
+def _named(source: Source) -> Source:
+    """The file of a known model's name; anything else as it is."""
+    if not isinstance(source, str) or os.path.exists(source):
+        return source
+    from minilite import catalogue  # noqa: PLC0415 - reads its table only when a name is given
+
+    return catalogue.find_model(source).path if source in catalogue.known_models() else source
 
 
 class Outputs(tuple[Array, ...]):
@@ -138,8 +149,10 @@ class Model:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise TensorValueError(f"threads must be at least 1, given {threads}", rule="threads")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise TensorValueError(
+                f"threads must be an integer of at least 1, given {threads!r}", rule="threads"
+            )
         self.graph = graph
         self.inputs: tuple[Tensor, ...] = tuple(graph.main.tensors[i] for i in graph.main.inputs)
         self.outputs: tuple[Tensor, ...] = tuple(graph.main.tensors[i] for i in graph.main.outputs)

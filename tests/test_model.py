@@ -25,6 +25,7 @@ from minilite import (
     PrepareError,
     TensorValueError,
     UnsupportedOpError,
+    catalogue,
 )
 from minilite.graph import Graph, Operator, TensorType, with_tensors
 from minilite.writer import write_graph
@@ -260,8 +261,24 @@ def test_faults_at_load(tmp_path: Path) -> None:
         minilite.load(tmp_path / "none.tflite")
     with pytest.raises(BackendError, match="unknown backend 'gpu'"):
         Model(chain_graph(), backend="gpu")
-    with pytest.raises(TensorValueError, match="at least 1, given 0"):
-        Model(chain_graph(), threads=0)
+    for threads in (0, "2", 1.5):
+        with pytest.raises(TensorValueError, match=f"at least 1, given {threads!r}"):
+            Model(chain_graph(), threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(ModelNotFoundError, match="Could not open 'nobody'"):
+        minilite.load("nobody")
+
+
+def test_a_known_name_is_found_where_there_is_no_such_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = catalogue.known_models()["deeplabv3"]
+    (tmp_path / known.file).write_bytes(write_graph(signed_graph()))
+    monkeypatch.setenv("MINILITE_MODELS", str(tmp_path))
+    assert minilite.load("deeplabv3", backend="numpy").inputs[0].shape == X.shape
+    # A file of that name comes first.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deeplabv3").write_bytes(write_graph(sum_graph()))
+    assert len(minilite.load("deeplabv3", backend="numpy").inputs) == 2
 
 
 def test_shapes_that_operators_refuse_are_found_at_load_if_they_are_known() -> None:

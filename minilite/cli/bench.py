@@ -122,6 +122,11 @@ def _print_results(printer: Printer, results: Sequence[Result]) -> None:
                 f"{found.name}: {found.unequal:.2%} of the values differ from LiteRT's, "
                 f"by {found.largest:.3g} at most"
             )
+        if any(found.unequal for found in results[-1].comparison.differences):
+            printer.line(
+                "(LiteRT measured with its fastest kernels; minilite follows its reference kernels, to "
+                "which these do not hold bit for bit)"
+            )
 
 
 def _print_profile(

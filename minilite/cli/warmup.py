@@ -22,4 +22,6 @@ def command(
     for name in models or ["deeplabv3"]:
         start = perf_counter()
         with open_model(locate(name)) as model:
-            printer.line(f"{name} is ready ({model.backend}, {perf_counter() - start:.1f} s)")
+            compiled = "" if model.backend == "numba" else ", nothing to compile"
+            seconds = perf_counter() - start
+            printer.line(f"{name} is ready ({model.backend}, {seconds:.1f} s{compiled})")
