@@ -278,7 +278,9 @@ def _entry_function(entry: Entry) -> Callable[..., None]:
             arguments.append(f"{p.record.__name__}({fields})")
         else:
             arguments.append(f"row[{p.slot}]")
-    name = "_".join((entry.kernel.name, *entry.dtypes))
+    # The name of its files in the cache: kernels of one name in two modules must not meet there.
+    module = entry.kernel.function.__module__.rpartition(".")[2]
+    name = "_".join((module, entry.kernel.name, *entry.dtypes))
     source = f"def {name}(row, scratch, start, stop):\n    leaf({', '.join(arguments)}, start, stop)\n"
     scope: dict[str, Any] = {
         # What is loaded from the cache imports the module it was defined in.

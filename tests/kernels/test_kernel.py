@@ -252,6 +252,15 @@ def test_the_next_process_loads_what_this_one_compiled(
 
 
 @compiled_only
+def test_kernels_of_one_name_in_two_modules_do_not_meet_in_the_cache(package: Package) -> None:
+    (package.modules / "other.py").write_text(LEAF.replace("twice(x[i])", "twice(x[i]) + 1"))
+    both = RUN + RUN.replace("minilite_kernels.leaf", "minilite_kernels.other")
+    for state in ("compiled", "loaded"):
+        out, _ = package.run(script=both)
+        assert out.splitlines() == [f"[0.0, 2.0, 4.0] {state}", f"[1.0, 3.0, 5.0] {state}"]
+
+
+@compiled_only
 def test_a_helper_edited_in_another_file_is_noticed(package: Package) -> None:
     (package.modules / "aid.py").write_text(AID.replace("value * 2", "value + value + 1"))
     assert package.run() == ("[1.0, 3.0, 5.0] compiled", "")
