@@ -18,15 +18,13 @@ from minilite_kernels.vector import WIDTH, Array, Emitter, map_tile, operation, 
 GROUP = 4
 """8-bit values that one lane multiplies and adds at once."""
 
-_FEATURES = binding.get_host_cpu_features()
-
 # vpdpbusd: unsigned x signed, four products summed into a 32-bit lane without saturation.
 _DOT_PRODUCT = {
     16: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.512"),
     8: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.256"),
     4: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.128"),
 }[WIDTH]
-_HAS_DOT_PRODUCT = bool(_FEATURES.get(_DOT_PRODUCT[0])) and not vector.PORTABLE
+_HAS_DOT_PRODUCT = _DOT_PRODUCT[0] in vector.FEATURES and not vector.PORTABLE
 # LLVM 21 gave the instruction's operands their own element type.
 _BYTE_OPERANDS = binding.llvm_version_info[0] >= 21
 

@@ -17,16 +17,28 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, config
 from numba.core.datamodel import models, register_default
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_FEATURES = binding.get_host_cpu_features()
+
+def _compiled_features() -> frozenset[str]:
+    """The CPU features that Numba compiles for, by LLVM's names.
+
+    Those of the host, unless ``NUMBA_CPU_NAME``, ``NUMBA_CPU_FEATURES`` or ``NUMBA_ENABLE_AVX`` take some
+    away: LLVM ends the process when it is given an instruction that its target does not have.
+    """
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return frozenset(name[1:] for name in features.split(",") if name.startswith("+"))
+
+
+FEATURES = _compiled_features()
 
 
 def host_width() -> int:
-    """32-bit lanes of the host's widest vector: 16 (AVX-512), 8 (AVX2) or 4 (NEON, SSE, others).
+    """32-bit lanes of the widest vector: 16 (AVX-512), 8 (AVX2) or 4 (NEON, SSE, others).
 
     ``MINILITE_SIMD_WIDTH`` forces a narrower one, to test it on a wider machine.
     """
@@ -35,9 +47,9 @@ def host_width() -> int:
         if forced not in ("4", "8", "16"):
             raise ValueError(f"MINILITE_SIMD_WIDTH={forced!r}: use 4, 8 or 16")
         return int(forced)
-    if _FEATURES.get("avx512f") and _FEATURES.get("avx512bw") and _FEATURES.get("avx512vl"):
+    if {"avx512f", "avx512bw", "avx512vl"} <= FEATURES:
         return 16
-    return 8 if _FEATURES.get("avx2") else 4
+    return 8 if "avx2" in FEATURES else 4
 
 
 WIDTH = host_width()
@@ -50,7 +62,7 @@ PORTABLE = bool(os.environ.get("MINILITE_SIMD_PORTABLE"))
 TILE_ROWS, TILE_VECTORS = {16: (14, 2), 8: (6, 2), 4: (8, 2)}[WIDTH]
 
 # A host without fused multiply-add would call a library function for each one.
-_FUSED = bool(_FEATURES.get("fma")) or "aarch64" in binding.get_default_triple()
+_FUSED = "fma" in FEATURES or "aarch64" in binding.get_default_triple()
 
 _FLOAT, _I1, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _LANES = {types.float32: _FLOAT, types.int32: _I32}
