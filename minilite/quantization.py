@@ -13,13 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minilite.graph import Activation, Array, Tensor
+from minilite.graph import Activation, Array, Tensor, TensorType
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
 Range = tuple[float, float]
 IntegerRange = tuple[int, int]
+
+
+def is_quantized(tensor: Tensor) -> bool:
+    """Whether the type is one that needs a scale and a zero point to mean something."""
+    return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
 def quantize_multiplier(real: npt.ArrayLike) -> tuple[Int32Array, Int32Array]:
@@ -167,15 +172,22 @@ def quantized_activation_range(activation: Activation, output: Tensor) -> Intege
     def quantized(bound: float | None, otherwise: int) -> int:
         if bound is None:
             return otherwise
-        value = zero_point + int(round_half_away(np.float32(bound) / scale))
-        return min(max(value, smallest), largest)
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = round_half_away(np.float32(bound) / scale)
+        # A scale next to zero gives steps that no integer holds.
+        steps = np.clip(steps, smallest - largest, largest - smallest)
+        return min(max(zero_point + int(steps), smallest), largest)
 
     low, high = _ACTIVATION_RANGES[activation]
     return quantized(low, smallest), quantized(high, largest)
 
 
 def output_range(activation: Activation, output: Tensor) -> tuple[Any, Any]:
-    """The clamp of a fused activation for this output: in its own units if it is quantized."""
-    if output.quantization is not None and np.issubdtype(output.dtype, np.integer):
+    """The clamp of a fused activation for this output: in its own units if it is quantized.
+
+    Integers of 32 bits and more are not, even where the file gives them a scale (``EvalAdd`` of
+    ``kernels/add.cc``).
+    """
+    if output.quantization is not None and is_quantized(output):
         return quantized_activation_range(activation, output)
     return activation_range(activation, output.dtype)

@@ -134,6 +134,13 @@ def test_quantized_activation_range_rounds_half_away_and_stays_in_the_type() -> 
     assert output_range(Activation.RELU6, quantized(4.0, 0)) == (0, 2)
     assert output_range(Activation.RELU6, quantized(0.01, -128, TensorType.INT8)) == (-128, 127)
     assert output_range(Activation.RELU_N1_TO_1, quantized(2.0, 0, TensorType.INT8)) == (-1, 1)
+    # 6 / 1e-40 is no float32 any more.
+    assert output_range(Activation.RELU6, quantized(1e-40, 3)) == (3, 255)
+
+
+def test_activation_ranges_of_32_bits_are_numbers_whatever_scale_the_file_gives() -> None:
+    for scale in (0.5, 0.0):
+        assert output_range(Activation.RELU6, quantized(scale, 0, TensorType.INT32)) == (0, 6)
 
 
 def test_activation_ranges_of_numbers() -> None:

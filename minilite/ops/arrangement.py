@@ -10,8 +10,14 @@ import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
-from minilite.ops.checks import check_arity, check_quantized, check_same_quantization, constant_integers
-from minilite.ops.lowering import grain
+from minilite.ops.checks import (
+    check_arity,
+    check_numbers,
+    check_quantized,
+    check_same_quantization,
+    constant_integers,
+)
+from minilite.ops.lowering import grain, kernels_take
 from minilite.quantization import integer_range, round_half_away
 from minilite.shapes import normalized_axis
 
@@ -68,6 +74,7 @@ class Concatenation(Op):
 
     def _check(self, node: Node, tensor: Tensor, axis: int) -> None:
         first, output = node.input(0), node.output
+        check_numbers(node, tensor)
         if tensor.type is not output.type:
             refuse(node, f"must have the type of {output}", rule="types", tensor=tensor)
         if not _equal_but(tensor.shape, first.shape, axis):
@@ -96,24 +103,23 @@ class Concatenation(Op):
 
         y = node.output
         tensors = [node.input(i) for i in range(len(node.inputs))]
-        if any(needs_rescaling(t, y) for t in tensors):
+        if not kernels_take(y) or any(needs_rescaling(t, y) for t in tensors):
             return False
         axis = node.options.axis % len(y.shape)
         outer, stride, offset = prod(y.shape[:axis]), prod(y.shape[axis:]), 0
         for tensor in tensors:
             block = prod(tensor.shape[axis:])
-            if block:
-                lowering.step(
-                    copy_blocks,
-                    node,
-                    extent=outer,
-                    grain=grain(outer, 8 * block),
-                    x=tensor,
-                    out=y,
-                    block=block,
-                    stride=stride,
-                    offset=offset,
-                )
+            lowering.step(
+                copy_blocks,
+                node,
+                extent=outer,
+                grain=grain(outer, 8 * block),
+                x=tensor,
+                out=y,
+                block=block,
+                stride=stride,
+                offset=offset,
+            )
             offset += block
         return True
 
@@ -147,6 +153,7 @@ class Reshape(Op):
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 2))
         x = node.input(0)
+        check_numbers(node, x)
         if node.output.type is not x.type:
             refuse(node, f"must have the type of {x}", rule="types", tensor=node.output)
         if not _is_shape(node.optional_input(1)):
@@ -183,7 +190,7 @@ class Reshape(Op):
         return (x.reshape(self._resolve(node, wanted)),)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
-        if self.output_shapes(node) == (None,):
+        if not kernels_take(node.output) or self.output_shapes(node) == (None,):
             return False
         lowering.alias(node.output, node.input(0))
         return True

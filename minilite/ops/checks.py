@@ -51,6 +51,12 @@ def _row(inputs: Collection[TensorType | None], outputs: Collection[TensorType |
     return f"{names(inputs)} -> {names(outputs)}"
 
 
+def check_numbers(node: Node, tensor: Tensor) -> None:
+    """Refuse what is no array of numbers: strings, resources and variants."""
+    if tensor.type.bits == 0:
+        refuse(node, "has no numbers, which are all that minilite computes on", rule="types", tensor=tensor)
+
+
 def check_rank(node: Node, tensor: Tensor, rank: int, axes: str) -> None:
     """Refuse a tensor of another rank; ``axes`` names them, such as ``"batch, height, width, channels"``."""
     if len(tensor.shape) != rank:
@@ -80,11 +86,6 @@ def check_activation(node: Node) -> None:
             f"fused activation {activation.name} is not supported; supported are {known}",
             rule="fused-activation",
         )
-
-
-def is_quantized(tensor: Tensor) -> bool:
-    """Whether the type is one that needs a scale and a zero point to mean something."""
-    return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
 def check_quantized(

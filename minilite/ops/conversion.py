@@ -9,9 +9,15 @@ import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import Lowering, Op, operator
-from minilite.ops.checks import check_arity, check_quantized, check_types, is_quantized
+from minilite.ops.checks import check_arity, check_quantized, check_types
 from minilite.ops.lowering import grain
-from minilite.quantization import integer_range, quantize_multiplier, requantize, round_half_away
+from minilite.quantization import (
+    integer_range,
+    is_quantized,
+    quantize_multiplier,
+    requantize,
+    round_half_away,
+)
 
 _BYTES = (TensorType.UINT8, TensorType.INT8)
 

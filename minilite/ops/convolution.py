@@ -17,10 +17,9 @@ from minilite.ops.checks import (
     check_quantized,
     check_rank,
     check_types,
-    is_quantized,
 )
 from minilite.ops.lowering import grain, kernel_window
-from minilite.quantization import Int32Array, output_range, quantize_multiplier, requantize
+from minilite.quantization import Int32Array, is_quantized, output_range, quantize_multiplier, requantize
 from minilite.shapes import Window, padded_size
 
 _TYPES = (

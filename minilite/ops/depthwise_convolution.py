@@ -9,7 +9,7 @@ import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding
 from minilite.ops.base import Lowering, operator, refuse
-from minilite.ops.checks import check_rank, is_quantized
+from minilite.ops.checks import check_rank
 from minilite.ops.convolution import (
     Convolution,
     bias_or_zeros,
@@ -19,7 +19,7 @@ from minilite.ops.convolution import (
     zero_points,
 )
 from minilite.ops.lowering import grain, kernel_window
-from minilite.quantization import output_range
+from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window
 
 

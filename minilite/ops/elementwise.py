@@ -10,10 +10,11 @@ import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
-from minilite.ops.checks import check_activation, check_arity, check_quantized, check_types, is_quantized
+from minilite.ops.checks import check_activation, check_arity, check_quantized, check_types
 from minilite.ops.lowering import grain
 from minilite.quantization import (
     Int64Array,
+    is_quantized,
     multiply_by_quantized_multiplier_double_rounding,
     output_range,
     quantize_multiplier,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minilite.graph import Tensor, TensorType
 from minilite.shapes import Window
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def grain(extent: int, cost: float, multiple: int = 1) -> int:
         return max(extent, 1)
     items = min(CHUNK_COST / max(cost, 1), extent / LEAST_CHUNKS)
     return max(multiple, -(-int(items) // multiple) * multiple)
+
+
+def kernels_take(tensor: Tensor) -> bool:
+    """Whether kernels can be compiled for the type: Numba has no float16 on processors."""
+    return tensor.type is not TensorType.FLOAT16
 
 
 def kernel_window(window: Window) -> KernelWindow:

@@ -17,10 +17,9 @@ from minilite.ops.checks import (
     check_rank,
     check_same_quantization,
     check_types,
-    is_quantized,
 )
 from minilite.ops.lowering import grain, kernel_window
-from minilite.quantization import integer_range, output_range
+from minilite.quantization import integer_range, is_quantized, output_range
 from minilite.shapes import Window, padded_size
 
 _TYPES = tuple((t, t) for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8))

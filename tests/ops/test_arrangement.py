@@ -9,18 +9,39 @@ from hypothesis import strategies as st
 
 from minilite.errors import InvokeError, PrepareError
 from minilite.graph import Activation, Graph, TensorType
+from minilite.model import Model
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from tests.networks import Network
 from tests.oracle import assert_agrees, each_type, evaluate, quantized, random_values
 
 F32, I8, U8, I32, I64, BOOL = (
     TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32, TensorType.INT64, TensorType.BOOL
 )  # fmt: skip
+F16, STRING = TensorType.FLOAT16, TensorType.STRING
 
 
 def concatenation(inputs: list[TensorSpec], output: TensorSpec, axis: int = -1) -> Graph:
     return one_op("CONCATENATION", inputs, [output], ConcatenationOptions(axis), version=2)
+
+
+def test_concatenation_of_nothing_has_a_value_too() -> None:
+    net = Network()
+    x = net.input(1, 0, 2)
+    nothing = net.add("CONCATENATION", x, x, options=ConcatenationOptions(1))
+    (y,) = Model(net.graph(net.add("ADD", nothing, nothing)))(np.empty((1, 0, 2), np.float32))
+    assert y.shape == (1, 0, 2)
+
+
+@pytest.mark.parametrize("name", ["CONCATENATION", "RESHAPE"])
+def test_float16_is_moved_and_strings_are_refused(name: str) -> None:
+    options = ConcatenationOptions(0) if name == "CONCATENATION" else ReshapeOptions((2, 3))
+    x = np.arange(6, dtype=np.float16).reshape(2, 3)
+    (y,) = evaluate(one_op(name, [tensor((2, 3), F16)], [tensor((), F16)], options), x)
+    np.testing.assert_array_equal(y, x)
+    with pytest.raises(PrepareError, match=r"STRING 2x3.* has no numbers"):
+        prepare(one_op(name, [tensor((2, 3), STRING)], [tensor((), STRING)], options))
 
 
 @pytest.mark.parametrize(("axis", "expected"), [(0, [[1, 2], [3, 4]]), (-1, [[1, 2, 3, 4]])])
