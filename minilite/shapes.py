@@ -85,12 +85,24 @@ class Window:
         and averages count only pixels that are there.
         """
         every = slice(None)
-        for y in range(self.kernel_h):
-            rows = _meeting(y * self.dilation_h - self.pad_top, self.stride_h, self.in_h, self.out_h)
-            for x in range(self.kernel_w) if rows else ():
-                columns = _meeting(x * self.dilation_w - self.pad_left, self.stride_w, self.in_w, self.out_w)
-                if rows and columns:
-                    yield Tap(y, x, (every, rows[0], columns[0]), (every, rows[1], columns[1]))
+        rows = _meetings(self.kernel_h, self.dilation_h, self.pad_top, self.stride_h, self.in_h, self.out_h)
+        columns = _meetings(
+            self.kernel_w, self.dilation_w, self.pad_left, self.stride_w, self.in_w, self.out_w
+        )
+        for y, in_rows, out_rows in rows:
+            for x, in_columns, out_columns in columns:
+                yield Tap(y, x, (every, in_rows, in_columns), (every, out_rows, out_columns))
+
+
+def _meetings(
+    kernel: int, dilation: int, pad: int, stride: int, in_size: int, out_size: int
+) -> list[tuple[int, slice, slice]]:
+    """Along one axis: the taps that meet the picture, each with its inputs and outputs."""
+    # A pool's window may be a billion wide: do not look at taps that are outside wherever it stands.
+    first = max(-(-(pad - (out_size - 1) * stride) // dilation), 0)
+    last = min((in_size - 1 + pad) // dilation, kernel - 1)
+    met = ((tap, _meeting(tap * dilation - pad, stride, in_size, out_size)) for tap in range(first, last + 1))
+    return [(tap, *slices) for tap, slices in met if slices is not None]
 
 
 def _meeting(offset: int, stride: int, in_size: int, out_size: int) -> tuple[slice, slice] | None:

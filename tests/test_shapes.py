@@ -54,6 +54,14 @@ def test_taps_leave_out_what_is_outside() -> None:
     assert [t.x for t in wide.taps()] == [1]
 
 
+def test_taps_of_a_window_far_wider_than_the_picture() -> None:
+    huge = 2**31 - 1
+    out, before = padded_size(Padding.SAME, 5, huge, 1)
+    taps = list(window(kernel_w=huge, pad_left=before).taps())
+    assert out == 5
+    assert [t.x for t in taps] == [before + offset for offset in range(-4, 5)]
+
+
 @given(data=st.data(), padding=st.sampled_from(Padding))
 def test_taps_are_what_a_loop_over_pixels_visits(data: st.DataObject, padding: Padding) -> None:
     size, kernel = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 4))
