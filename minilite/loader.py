@@ -376,8 +376,8 @@ def _shaped(data: Array, shape: Shape, kind: TensorType, where: str) -> Array:
 
 
 def _known_if_empty(tensor: Tensor) -> Tensor:
-    """A constant without elements (the shape of a scalar, say) has no bytes to tell it by."""
-    if tensor.data is not None or tensor.buffer == 0 or tensor.is_variable or 0 not in tensor.shape:
+    """What nothing computes and has no elements (the shape of a scalar, say) is a constant without bytes."""
+    if tensor.data is not None or tensor.is_variable or 0 not in tensor.shape:
         return tensor
     if shape_fault(tensor.shape, tensor.type):
         return tensor

@@ -186,8 +186,7 @@ def _order_faults(subgraph: Subgraph) -> Iterator[_Fault]:
     writers: dict[int, Operator] = {}
 
     def has_value(tensor: Tensor) -> bool:
-        # Nothing needs to write a tensor without elements: there is nothing in it to read.
-        known = tensor.is_constant or tensor.is_variable or tensor.size == 0
+        known = tensor.is_constant or tensor.is_variable
         return known or tensor.index in inputs or tensor.index in writers
 
     for index in sorted(inputs):

@@ -21,6 +21,7 @@ from minilite.content import Content
 from minilite.errors import UnsupportedOpError
 from minilite.graph import Activation, Padding, TensorType
 from minilite.loader import check_supported, load_graph, unsupported
+from minilite.model import Model
 from minilite.schema import Record, SchemaOptions
 from minilite.testing.models import constant, one_op, tensor
 from minilite.testing.records import difference
@@ -141,6 +142,13 @@ def test_a_constant_without_elements_is_known() -> None:
     data = load_graph(write_graph(graph)).main.tensors[1].data
     assert data is not None
     assert data.shape == (0,)
+
+
+def test_a_tensor_without_elements_that_nothing_computes_is_a_constant() -> None:
+    graph = one_op("CONCATENATION", [tensor((2, 3)), constant(np.zeros((0, 3), np.float32))], [tensor()])
+    loaded = load_graph(write_graph(edit_tensor(graph, 1, data=None, buffer=0)))
+    assert loaded.main.tensors[1].is_constant
+    np.testing.assert_array_equal(Model(loaded)(np.eye(2, 3, dtype=np.float32))[0], np.eye(2, 3))
 
 
 def test_operator_unknown_to_minilite_keeps_every_field_the_schema_knows() -> None:

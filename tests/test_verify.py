@@ -79,11 +79,6 @@ def test_accepted(accepted: Graph) -> None:
     verify(accepted)
 
 
-def test_a_tensor_without_elements_can_be_read_unwritten() -> None:
-    empty = with_tensor(1, shape=(0,), shape_signature=(0,), data=None)
-    verify(empty)
-
-
 @pytest.mark.parametrize(
     ("broken", "rule", "words"),
     [
