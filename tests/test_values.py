@@ -61,6 +61,16 @@ def test_lists_of_integers_arrive_whole_or_not_at_all(kind: TensorType, value: l
         assert [int(v) for v in result] == value
 
 
+@pytest.mark.parametrize("kind", [TensorType.INT8, TensorType.UINT8, TensorType.INT64])
+def test_lists_reach_both_ends_of_an_integer_type(kind: TensorType) -> None:
+    limits = np.iinfo(kind.dtype)
+    ends = [limits.min, limits.max]
+    assert written(ends, a_tensor((2,), kind)).tolist() == ends
+    for outside in (limits.min - 1, limits.max + 1):
+        with pytest.raises(TensorValueError):
+            written([0, outside], a_tensor((2,), kind))
+
+
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=3))
 def test_lists_of_whole_numbers_are_numbers_to_floating_point(value: list[int]) -> None:
     assert written(value, a_tensor((3,))).tolist() == value

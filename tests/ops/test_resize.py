@@ -39,6 +39,11 @@ def test_coordinate_modes(options: ResizeBilinearOptions, expected: list[float])
     assert resize([0, 8], 4, options) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_pixel_that_is_hit_is_not_mixed_with_the_next() -> None:
+    # An infinity would show it, even with the weight 0.
+    assert resize([1, 5, np.inf], 3, DEFAULT)[:2] == [1, 5]
+
+
 def test_half_pixel_weights_leave_the_unit_interval_at_the_border() -> None:
     lower, upper, weight = interpolation(2, 4, HALF_PIXEL)
     assert (lower.tolist(), upper.tolist()) == ([0, 0, 0, 1], [0, 1, 1, 1])
