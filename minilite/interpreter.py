@@ -21,6 +21,7 @@ from minilite.errors import BackendError, InvokeError, TensorValueError, Unsuppo
 from minilite.executor import create_executor, resolve_backend
 from minilite.graph import Array, Graph
 from minilite.loader import check_supported, load_graph
+from minilite.locks import ForkSafeLock
 from minilite.session import Session, as_shape
 from minilite.signature import SignatureRunner
 
@@ -123,8 +124,8 @@ class Interpreter:
         self._delegates: list[Any] = []
         self._signature_defs = self.get_signature_list()
         self._sessions = self._new_sessions()
-        self._lock = threading.Lock()
-        self._running: str | None = None
+        self._lock = ForkSafeLock()
+        self._running: tuple[int, str] | None = None
 
     def _new_sessions(self) -> list[Session]:
         # No bound method here: a cycle would keep worker threads until the garbage collector comes by.
@@ -306,25 +307,37 @@ class Interpreter:
             rule="native-handle",
         )
 
+    @property
+    def _interpreter(self) -> NoReturn:
+        # An AttributeError, so that hasattr tells tools which ask.
+        raise AttributeError(
+            "_interpreter: minilite has no native wrapper below it. What tools read from one is in "
+            "get_tensor_details, _get_ops_details, get_signature_list, or in the graph of minilite.load(...)"
+        )
+
     # --- one thread at a time ------------------------------------------------------------------------
 
     @contextmanager
     def _exclusively(self, call: str) -> Iterator[None]:
         """Take the interpreter for a call that may be long; meanwhile others are refused, not delayed."""
-        with self._briefly(call):
-            self._running = f"{call} in {threading.current_thread().name}"
+        mine = False
         try:
+            with self._briefly(call):
+                mine = True
+                self._running = os.getpid(), f"{call} in {threading.current_thread().name}"
             yield
         finally:
-            self._running = None
+            if mine:
+                self._running = None
 
     @contextmanager
     def _briefly(self, call: str) -> Iterator[None]:
         """Take the interpreter for the time of a copy."""
         with self._lock:
-            if self._running is not None:
+            # A run of the parent's is none of a forked child's.
+            if self._running is not None and self._running[0] == os.getpid():
                 raise InvokeError(
-                    f"{call} while {self._running} has not finished. An interpreter serves one thread "
+                    f"{call} while {self._running[1]} has not finished. An interpreter serves one thread "
                     "at a time: give each thread its own (copy.deepcopy shares the weights), "
                     "or call a minilite.load() model.",
                     rule="busy",
@@ -351,7 +364,7 @@ class Interpreter:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._sessions = self._new_sessions()
         for session, saved in zip(self._sessions, state["_sessions"], strict=True):
             session.restore(saved)

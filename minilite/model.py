@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from minilite.errors import PrepareError, TensorValueError
 from minilite.executor import Executor, Progress, create_executor, processors, resolve_backend
 from minilite.graph import Array, Graph, Shape, Tensor
 from minilite.loader import Source, check_supported, load_graph
+from minilite.locks import ForkSafeLock
 from minilite.names import Names, input_names, output_names
 from minilite.prepare import prepare
 from minilite.values import convert, expected_shape, shape_advice
@@ -163,7 +163,7 @@ class Model:
         self._settings: dict[str, Any] = {"backend": backend, "threads": threads}
         self._progress = progress
         self._executors: OrderedDict[tuple[tuple[Shape, ...], bool], Executor] = OrderedDict()
-        self._turn = threading.Lock()
+        self._turn = ForkSafeLock()
 
     def __call__(self, /, *values: Any, **named: Any) -> Outputs:
         """Run the model.

@@ -9,6 +9,7 @@ a plan and its packed weights.
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -314,6 +315,8 @@ def _verify_memory(plan: Plan) -> None:
 def _verify_order(plan: Plan) -> None:
     tensors = plan.subgraph.tensors
     known: set[int] = {*plan.subgraph.inputs, *(t.index for t in tensors if t.is_variable or t.is_constant)}
+    # What several steps write (a concatenation, part by part) is there when all of them have run.
+    writers = Counter(key for step in plan.steps() for key in step.writes)
     for number, stage in enumerate(plan.stages):
         for step in stage:
             if missing := step.reads - known:
@@ -323,7 +326,9 @@ def _verify_order(plan: Plan) -> None:
                     op_index=step.node.operator.index,
                     rule="order",
                 )
-        known |= {key for step in stage for key in step.writes}
+        written = Counter(key for step in stage for key in step.writes)
+        writers.subtract(written)
+        known |= {key for key in written if not writers[key]}
 
 
 def _explain(plan: Plan) -> str:

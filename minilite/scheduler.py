@@ -47,21 +47,27 @@ class Team:
         job = _Job(work)
         if self.threads > 1 and not alone:
             self._start()
-            for waiting in self._queues:
-                waiting.put(job)
+            try:
+                for waiting in self._queues:
+                    waiting.put(job)
+            except BaseException:
+                # An interrupt: what workers may have begun has to be over before it goes on its way.
+                job(0)
+                raise
         job(0)
         if job.failure is not None:
             raise job.failure
 
     def _start(self) -> None:
         # Threads do not survive a fork: the child makes its own.
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._queues = [queue.SimpleQueue() for _ in range(self.threads - 1)]
-        for number, waiting in enumerate(self._queues, start=1):
+        if self._pid != os.getpid():
+            self._pid, self._queues = os.getpid(), []
+        while len(self._queues) < self.threads - 1:
+            waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+            number = len(self._queues) + 1
             name = f"minilite-worker-{number}"
             threading.Thread(target=_serve, args=(waiting, number), name=name, daemon=True).start()
+            self._queues.append(waiting)
 
     def close(self) -> None:
         """Let the workers end; they hold nothing of the model."""
@@ -89,7 +95,6 @@ class _Job:
 def _serve(waiting: queue.SimpleQueue[_Job | None], number: int) -> None:
     while (job := waiting.get()) is not None:
         job(number)
-        del job  # or the last job's memory would live until the next one
 
 
 class PlanExecutor:
@@ -181,7 +186,8 @@ class PlanExecutor:
                     tensor=tensor.index,
                     rule="output-shape",
                 )
-            self._value(tensor)[...] = result
+            with np.errstate(all="ignore"):
+                self._value(tensor)[...] = result
 
     def _value(self, tensor: Tensor) -> Array:
         return tensor.data if tensor.data is not None else self._program.arrays(tensor)

@@ -715,3 +715,10 @@ def test_signature_runner_in_many_threads_is_right_or_refused() -> None:
     assert all(right)
     assert right
     assert all("has not finished" in message for message in refused)
+
+
+def test_there_is_no_native_wrapper_and_tools_can_ask() -> None:
+    interpreter = Interpreter(model_content=write_graph(signed_graph()), backend="numpy")
+    assert not hasattr(interpreter, "_interpreter")
+    with pytest.raises(AttributeError, match="no native wrapper"):
+        _ = interpreter._interpreter

@@ -16,11 +16,13 @@ from minilite_kernels.convolution import convolve_float
 
 from minilite import memory
 from minilite.errors import MiniliteError
-from minilite.graph import Graph
+from minilite.graph import Graph, TensorType
 from minilite.memory import Lifetime
 from minilite.ops.arrangement import ReshapeOptions
 from minilite.plan import Buffer, KernelStep, Plan, PythonStep, build_plan
+from minilite.prepare import prepare
 from minilite.scheduler import PlanExecutor
+from minilite.testing.models import one_op, tensor
 from tests.networks import Network, branches
 
 
@@ -286,6 +288,27 @@ def test_stages_in_the_wrong_order_are_found(first: int) -> None:
         replace(plan, stages=tuple(stages)).verify()
     assert caught.value.rule == "order"
     assert f"stage {first}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("scale", "kernel"), [(1e9, True), (1e12, False)])
+def test_scales_that_shift_further_than_a_register_is_wide_keep_the_reference(
+    scale: float, kernel: bool
+) -> None:
+    int8 = TensorType.INT8
+    graph = prepare(one_op("QUANTIZE", [tensor((4,), int8, scale=scale)], [tensor((4,), int8, scale=1.0)]))
+    (step,) = build_plan(graph).steps()
+    assert isinstance(step, KernelStep) is kernel
+
+
+def test_a_reader_before_the_last_of_several_writers_is_found() -> None:
+    # The concatenation's parts come in one stage; one of them moves behind the operator that reads it.
+    plan = build_plan(branches())
+    number = next(i for i, stage in enumerate(plan.stages) if stage[0].node.operator.name == "CONCATENATION")
+    stages = list(plan.stages)
+    late, stages[number] = stages[number][:1], stages[number][1:]
+    stages.insert(number + 2, late)
+    with pytest.raises(MiniliteError, match="before it is written"):
+        replace(plan, stages=tuple(stages)).verify()
 
 
 def test_a_reader_in_the_stage_of_its_writer_is_found() -> None:

@@ -476,6 +476,45 @@ def test_a_forked_child_computes_with_workers_of_its_own() -> None:
     executor.close()
 
 
+def test_an_interrupt_while_workers_are_called_waits_for_what_they_began() -> None:
+    class Interrupted:
+        def put(self, job: object) -> None:
+            raise KeyboardInterrupt
+
+    team = Team(2)
+    done: list[int] = []
+    team.run(done.append)
+    queues, team._queues = team._queues, [Interrupted()]  # type: ignore[list-item]
+    done.clear()
+    with pytest.raises(KeyboardInterrupt):
+        team.run(done.append)
+    assert done == [0]
+    team._queues = queues
+    team.close()
+
+
+def test_threads_that_cannot_be_started_leave_no_queue_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    team = Team(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            team.run(lambda thread: None)
+    assert team._queues == []
+    seen: set[int] = set()
+    both = threading.Barrier(3, timeout=10)
+
+    def work(thread: int) -> None:
+        seen.add(thread)
+        both.wait()
+
+    team.run(work)
+    assert seen == {0, 1, 2}
+    team.close()
+
+
 def test_the_default_is_a_thread_for_each_processor() -> None:
     executor = create_executor(branches(), backend="numba")
     assert isinstance(executor, PlanExecutor)

@@ -85,36 +85,42 @@ class _CacheImplementation(CompileResultCacheImpl):
 
 
 class _Cache(FunctionCache):
+    """A cache that costs time and a warning where it cannot be read or written, never the run."""
+
     _impl_class = _CacheImplementation
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        try:
+            return super().load_overload(signature, target)
+        except Exception as error:
+            # Unpickling a damaged file may raise anything.
+            _warn_of_cache("read", error)
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        try:
+            super().save_overload(signature, compiled)
+        except Exception as error:
+            _warn_of_cache("written", error)
+
+
+def _warn_of_cache(what: str, error: Exception) -> None:
+    warnings.warn(
+        f"the kernel cache in {_cache_directory} cannot be {what} ({type(error).__name__}: {error}); "
+        "compiling without it",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 _compiling = threading.Lock()
 
 
 def compile_cached(function: Callable[..., Any], signature: Any, *, keep: bool = True) -> Any:
-    """Compile to a C callback, or, with ``keep``, load it from the cache on disk if it is there.
-
-    A cache that cannot be read or written costs time and a warning, never the run.
-    """
-
-    def callback() -> Any:
-        return ccallback.CFunc(function, normalize_signature(signature), {}, {"error_model": "numpy"})
-
+    """Compile to a C callback, or, with ``keep``, load it from the cache on disk if it is there."""
+    compiled: Any = ccallback.CFunc(function, normalize_signature(signature), {}, {"error_model": "numpy"})
     with _compiling:
-        compiled = callback()
         if keep and _cache_directory is not None:
-            try:
-                compiled._cache = _Cache(function)
-                compiled.compile()
-            except Exception as error:
-                warnings.warn(
-                    f"the kernel cache in {_cache_directory} is of no use ({type(error).__name__}: {error}); "
-                    "compiling without it",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                compiled = callback()
-            else:
-                return compiled
+            compiled._cache = _Cache(function)
         compiled.compile()
-        return compiled
+    return compiled

@@ -37,7 +37,7 @@ def _compiled_features() -> frozenset[str]:
 FEATURES = _compiled_features()
 
 
-def host_width() -> int:
+def vector_width() -> int:
     """32-bit lanes of the widest vector: 16 (AVX-512), 8 (AVX2) or 4 (NEON, SSE, others).
 
     ``MINILITE_SIMD_WIDTH`` forces a narrower one, to test it on a wider machine.
@@ -52,7 +52,7 @@ def host_width() -> int:
     return 8 if "avx2" in FEATURES else 4
 
 
-WIDTH = host_width()
+WIDTH = vector_width()
 
 PORTABLE = bool(os.environ.get("MINILITE_SIMD_PORTABLE"))
 """Leave out instructions that only some hosts have, to test the general form on one that has them."""

@@ -10,7 +10,7 @@ import numpy as np
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import Lowering, Op, operator
 from minilite.ops.checks import check_arity, check_quantized, check_types
-from minilite.ops.lowering import grain
+from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
     integer_range,
     is_quantized,
@@ -105,6 +105,8 @@ class Quantize(Op):
             return True
         assert x.quantization is not None
         multiplier, shift = requantize_multiplier(node)
+        if not shifts_fit(shift):
+            return False
         lowering.step(
             requantize.requantize,
             node,

@@ -18,7 +18,7 @@ from minilite.ops.checks import (
     check_rank,
     check_types,
 )
-from minilite.ops.lowering import grain, kernel_window
+from minilite.ops.lowering import grain, kernel_window, shifts_fit
 from minilite.quantization import Int32Array, is_quantized, output_range, quantize_multiplier, requantize
 from minilite.shapes import Window, padded_size
 
@@ -252,6 +252,8 @@ class Conv2D(Convolution):
     def lower(self, node: Node, lowering: Lowering) -> bool:
         geometry = convolution_geometry(node)
         if geometry.groups != 1 or not has_constant_weights(node):
+            return False
+        if is_quantized(node.input(0)) and not shifts_fit(quantized_multipliers(node)[1]):
             return False
         lower = self._lower_quantized if is_quantized(node.input(0)) else self._lower_float
         lower(node, lowering, geometry)

@@ -15,10 +15,11 @@ from minilite.ops.convolution import (
     bias_or_zeros,
     convolution_geometry,
     has_constant_weights,
+    quantized_multipliers,
     scaling_tables,
     zero_points,
 )
-from minilite.ops.lowering import grain, kernel_window
+from minilite.ops.lowering import grain, kernel_window, shifts_fit
 from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window
 
@@ -78,6 +79,8 @@ class DepthwiseConv2D(Convolution):
 
         g = convolution_geometry(node)
         if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not has_constant_weights(node):
+            return False
+        if is_quantized(node.input(0)) and not shifts_fit(quantized_multipliers(node)[1]):
             return False
         low, high = output_range(node.options.fused_activation_function, node.output)
         rows = g.batch * g.out_h

@@ -11,7 +11,7 @@ import numpy as np
 from minilite.graph import Activation, Array, Node, Shape, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import check_activation, check_arity, check_quantized, check_types
-from minilite.ops.lowering import grain
+from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
     Int64Array,
     is_quantized,
@@ -151,6 +151,10 @@ class Add(_Binary):
         a, b, y = node.input(0), node.input(1), node.output
         if a.shape != b.shape or not (a.type is TensorType.FLOAT32 or is_quantized(a)):
             return False
+        if is_quantized(a):
+            scaling = sum_scaling(node)
+            if not shifts_fit(scaling.left[1], scaling.right[1], scaling.output[1]):
+                return False
         low, high = output_range(node.options.fused_activation_function, y)
         shared = {"a": a, "b": b, "out": y, "low": low, "high": high}
         if a.type is TensorType.FLOAT32:

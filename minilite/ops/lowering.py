@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from minilite.graph import Tensor, TensorType
 from minilite.shapes import Window
 
@@ -41,6 +44,18 @@ def grain(extent: int, cost: float, multiple: int = 1) -> int:
 def kernels_take(tensor: Tensor) -> bool:
     """Whether kernels can be compiled for the type: Numba has no float16 on processors."""
     return tensor.type is not TensorType.FLOAT16
+
+
+def shifts_fit(*shifts: npt.ArrayLike) -> bool:
+    """Whether kernels can shift left by so much: as far as a register is wide is undefined there.
+
+    Only absurd scales come to it, a million times as wide as the accumulator's; such nodes keep the NumPy
+    reference.
+    """
+    return all(bool(np.all(np.asarray(shift) <= _LARGEST_LEFT_SHIFT)) for shift in shifts)
+
+
+_LARGEST_LEFT_SHIFT = 30
 
 
 def kernel_window(window: Window) -> KernelWindow:
