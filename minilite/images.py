@@ -19,8 +19,8 @@ Picture = npt.NDArray[np.uint8]
 """Height x width x 3, RGB."""
 
 
-def load_image(path: str | Path) -> Picture:
-    """Read a picture; of an animation, the first frame.
+def load_image(path: str | Path, frame: int = 0) -> Picture:
+    """Read a picture; of an animation, one frame, counted from 0.
 
     Returns
     -------
@@ -31,9 +31,16 @@ def load_image(path: str | Path) -> Picture:
     ------
     ImageError
         The file is missing, empty, no picture, damaged, or too large (Pillow's limit against
-        decompression bombs).
+        decompression bombs), or has no such frame.
     """
     with _opened(Path(path)) as image:
+        frames = getattr(image, "n_frames", 1)
+        if not 0 <= frame < frames:
+            raise ImageError(
+                f"{path} has {frames} frame(s), numbered from 0: there is no frame {frame}",
+                rule="image-frame",
+            )
+        image.seek(frame)
         return to_rgb(image)
 
 

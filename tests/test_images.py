@@ -91,6 +91,10 @@ def test_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert load_image(tmp_path / "a.gif")[0, 0].tolist() == RED
+    for number, expected in enumerate(load_frames(tmp_path / "a.gif")):
+        assert load_image(tmp_path / "a.gif", number).tolist() == expected.tolist()
+    with pytest.raises(ImageError, match=f"has {len(frames)} frame.*no frame {len(frames)}"):
+        load_image(tmp_path / "a.gif", len(frames))
     assert [frame[2, 3].tolist() for frame in load_frames(tmp_path / "a.gif")] == [
         RED,
         [0, 255, 0],

@@ -22,6 +22,7 @@ def command(
         typer.Option(help="Overlay to write.", show_default="<photo>_overlay.png"),
     ] = None,
     mask: Annotated[Path | None, typer.Option(help="Paletted PNG mask to write.")] = None,
+    frame: Annotated[int, typer.Option(min=0, help="Frame of an animation, from 0.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, show_default="all processors")] = None,
     backend: Annotated[str, typer.Option(help="auto, numba or numpy.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -36,7 +37,7 @@ def command(
 
     output = output or Path(f"{photo.stem}_overlay.png")
     _check_targets(photo, output, mask)
-    picture = load_image(photo)
+    picture = load_image(photo, frame)
     found = locate(model)
     opened = open_model(found, backend=backend, threads=threads)
     segmenter = segmenter_for(opened, found.known)
@@ -55,6 +56,7 @@ def command(
         print_json(
             {
                 "photo": str(photo),
+                "frame": frame,
                 "width": width,
                 "height": height,
                 "model": str(found.path),
