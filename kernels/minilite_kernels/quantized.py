@@ -57,10 +57,7 @@ def multiply_groups(
     sums: Any,
     weights: Any,
     weight_zero: int,
-    bias: Any,
-    multipliers: Any,
-    lefts: Any,
-    rights: Any,
+    tables: Any,
     out: Any,
     out_offset: int,
     columns: int,
@@ -70,8 +67,10 @@ def multiply_groups(
 ) -> None:
     """``out[r, c] = clamp(scale_c(bias[c] - weight_zero * sums[r] + sum_k x[r, k] * weights[c, k]) + zero)``.
 
-    ``x`` unsigned bytes [rows, depth], depth padded to whole groups.
+    ``x`` unsigned bytes [rows, depth], depth padded to whole groups; ``tables`` the bias, and the
+    multipliers, left and right shifts of ``scale``, one for each column.
     """
+    bias, multipliers, lefts, rights = tables
     floor, ceiling = np.int32(low), np.int32(high)
     for column in range(0, columns, PANEL):
         panel = column * depth
@@ -147,23 +146,9 @@ def convolve_quantized(
             for k in range(row * stride, row * stride + depth):
                 total += np.int32(patches[k])
             sums[row] = total
+    tables = (bias, multipliers, lefts, rights)
     multiply_groups(
-        patches,
-        rows,
-        stride,
-        sums,
-        weights,
-        weight_zero,
-        bias,
-        multipliers,
-        lefts,
-        rights,
-        out,
-        start * out_c,
-        out_c,
-        zero,
-        low,
-        high,
+        patches, rows, stride, sums, weights, weight_zero, tables, out, start * out_c, out_c, zero, low, high
     )
 
 
