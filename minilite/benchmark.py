@@ -82,7 +82,8 @@ class ProfileRow:
     """One line of a profile, in the columns of TensorFlow's ``benchmark_model``; times in ms.
 
     ``start_ms`` is when the operator starts within a run on average, ``first_ms`` its time in the first
-    run, ``share`` its part of the whole run, ``cumulated`` that of all lines up to this one.
+    run, ``share`` its part of the whole run, ``cumulated`` that of all lines up to this one; ``compiled``
+    whether kernels compute it, or its NumPy reference.
     """
 
     node_type: str
@@ -93,6 +94,7 @@ class ProfileRow:
     cumulated: float
     times_called: int
     name: str
+    compiled: bool
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,7 @@ def profile(executor: Executor, runs: int, *, progress: Progress | None = None) 
             cumulated=float(ends[i] / total),
             times_called=1,
             name=_output_names(executor.subgraph, operator.outputs),
+            compiled=executor.is_compiled(i),
         )
         for i, operator in enumerate(operators)
     ]

@@ -49,6 +49,9 @@ class Executor(Protocol):
         A part of the graph can be run only with ``keep_all``.
         """
 
+    def is_compiled(self, operator: int) -> bool:
+        """Whether compiled kernels compute an operator, rather than its NumPy reference."""
+
     def close(self) -> None:
         """Stop worker threads and release the memory. Closing twice is fine."""
 

@@ -72,6 +72,10 @@ class ReferenceExecutor:
             if not self._keep_all:
                 self._free(operator)
 
+    def is_compiled(self, operator: int) -> bool:
+        """See ``Executor.is_compiled``: none is."""
+        return False
+
     def close(self) -> None:
         """Nothing to stop; the memory goes with the executor."""
 

@@ -158,6 +158,11 @@ class PlanExecutor:
                 shared = self._program.can_be_shared(begin, end)
                 self._team.run(self._program.walk(begin, end), alone=not shared)
 
+    def is_compiled(self, operator: int) -> bool:
+        """See ``Executor.is_compiled``; what needs no step at all counts as compiled."""
+        steps = (step for step in self.plan.steps() if step.node.operator.index == operator)
+        return not any(isinstance(step, PythonStep) for step in steps)
+
     def close(self) -> None:
         """See ``Executor.close``."""
         self._finalizer()

@@ -27,9 +27,9 @@ def test_candidates_take_turns() -> None:
 
 def test_types_are_summed_and_sorted() -> None:
     rows = [
-        ProfileRow("ADD", 0, 1, 1.0, 0.1, 0.1, 1, "a"),
-        ProfileRow("CONV", 1, 1, 6.0, 0.6, 0.7, 1, "b"),
-        ProfileRow("ADD", 7, 1, 3.0, 0.3, 1.0, 1, "c"),
+        ProfileRow("ADD", 0, 1, 1.0, 0.1, 0.1, 1, "a", compiled=True),
+        ProfileRow("CONV", 1, 1, 6.0, 0.6, 0.7, 1, "b", compiled=True),
+        ProfileRow("ADD", 7, 1, 3.0, 0.3, 1.0, 1, "c", compiled=True),
     ]
     conv, add = by_type(rows)
     assert (conv.node_type, conv.count, conv.average_ms) == ("CONV", 1, 6.0)

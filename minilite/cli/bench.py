@@ -134,12 +134,13 @@ def _print_profile(
 ) -> None:
     from minilite.cli._console import milliseconds as ms
 
+    any_compiled = any(row.compiled for row in rows)
     printer.line(f"Operator by operator, {threads} threads (each alone, so nothing is joined):")
     printer.table(
         ["node type", ">start", ">first", ">avg ms", ">%", ">cdf %", ">times called", "name"],
         [
             (
-                row.node_type,
+                row.node_type if row.compiled or not any_compiled else f"{row.node_type} (NumPy)",
                 ms(row.start_ms),
                 ms(row.first_ms),
                 ms(row.average_ms),

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from minilite.writer import write_graph
+from tests.networks import branches
+
 Run = Callable[..., Any]
 
 
@@ -30,6 +33,20 @@ def test_tables(run: Run, tiny_model: Path) -> None:
         "name",
     ] in lines
     assert any(line[:1] == ["CONV_2D"] and line[-1] == "scores" for line in lines)
+
+
+def test_operators_without_a_kernel_are_marked(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="asks for the Numba backend")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(write_graph(branches(python_step=True)))
+    table = run("bench", path, "--threads", "1", "--runs", "2").stdout
+    marked = [line.split()[:2] for line in table.splitlines() if "(NumPy)" in line]
+    assert marked == [["MUL", "(NumPy)"]]
+    data = json.loads(run("bench", path, "--threads", "1", "--runs", "2", "--json").stdout)
+    rows = data["profile"]["operators"]
+    assert [row["node_type"] for row in rows if not row["compiled"]] == ["MUL"]
+    # On the NumPy backend all of them are, and nothing has to be marked.
+    assert "(NumPy)" not in run("bench", path, "--runs", "2", "--backend", "numpy").stdout
 
 
 def test_json_against_litert(run: Run, tiny_model: Path, litert: Any) -> None:
