@@ -35,26 +35,43 @@ def pixel_gap(w: Window) -> int:
 
 
 @helper
-def next_block(column: int, first: int, after: int) -> tuple[int, bool]:
-    """Where the next pixels begin, and whether they are ``PIXELS`` of the interior ``[first, after)``.
+def visit_row(w: Window, row: int, pixel: Any, pixel_block: Any, operands: Any) -> None:
+    """Compute one output row: ``pixel_block`` in the interior, ``pixel`` where the window leaves the image.
 
-    The last whole block moves left to end at the border: a few pixels are computed twice.
+    Both are called as ``pixel(operands, w, row, column)``. The last block moves left to end at the
+    border: a few pixels are computed twice.
     """
-    if after - first >= PIXELS and first <= column < after:
-        return min(column, after - PIXELS), True
-    return column, False
+    first, after = interior_columns(w)
+    gap = pixel_gap(w)
+    if after - first < gap * PIXELS:
+        first, after = w.out_w, w.out_w
+    for column in range(first):
+        pixel(operands, w, row, column)
+    for residue in range(gap):
+        count = (after - first - residue + gap - 1) // gap
+        done = 0
+        while done < count:
+            pixel_block(operands, w, row, first + residue + min(done, count - PIXELS) * gap)
+            done += PIXELS
+    for column in range(after, w.out_w):
+        pixel(operands, w, row, column)
 
 
 @helper
-def pixel(
-    x: Any, weights: Any, bias: Any, out: Any, w: Window, row: int, column: int, low: float, high: float
-) -> None:
-    """One output pixel, all channels, with the taps that meet the image."""
-    channels = w.in_c
+def first_tap(w: Window, row: int, column: int) -> tuple[int, int, int]:
+    """Row, column and place in ``x`` (channel 0) that the filter's first tap sees; it may lie outside."""
     top, left = row % w.out_h * w.stride_h - w.pad_top, column * w.stride_w - w.pad_left
+    return top, left, ((row // w.out_h * w.in_h + top) * w.in_w + left) * w.in_c
+
+
+@helper
+def pixel(operands: Any, w: Window, row: int, column: int) -> None:
+    """One output pixel, all channels, with the taps that meet the image."""
+    x, weights, bias, out, low, high = operands
+    channels = w.in_c
+    top, left, source = first_tap(w, row, column)
     ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
     kx_first, kx_last = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
-    source = ((row // w.out_h * w.in_h + top) * w.in_w + left) * channels
     line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
     c = 0
     while c < channels:
@@ -70,14 +87,12 @@ def pixel(
 
 
 @helper
-def pixel_block(
-    x: Any, weights: Any, bias: Any, out: Any, w: Window, row: int, column: int, low: float, high: float
-) -> None:
+def pixel_block(operands: Any, w: Window, row: int, column: int) -> None:
     """``PIXELS`` output pixels of the interior, ``pixel_gap`` apart, all channels."""
+    x, weights, bias, out, low, high = operands
     channels, gap = w.in_c, pixel_gap(w)
-    top, left = row % w.out_h * w.stride_h - w.pad_top, column * w.stride_w - w.pad_left
+    top, _, source = first_tap(w, row, column)
     ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    source = ((row // w.out_h * w.in_h + top) * w.in_w + left) * channels
     line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
     step = gap * w.stride_w * channels
     c = 0
@@ -116,20 +131,6 @@ def depthwise_float(
     ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels]. Each sum
     starts at the bias and follows the order of the weights.
     """
-    first, after = interior_columns(w)
-    gap = pixel_gap(w)
-    if after - first < gap * PIXELS:
-        first, after = w.out_w, w.out_w
+    operands = (x, weights, bias, out, low, high)
     for row in range(start, stop):
-        for column in range(first):
-            pixel(x, weights, bias, out, w, row, column, low, high)
-        for residue in range(gap):
-            count = (after - first - residue + gap - 1) // gap
-            done = 0
-            while done < count:
-                # The last block moves left to end at the border: a few pixels are computed twice.
-                column = first + residue + min(done, count - PIXELS) * gap
-                pixel_block(x, weights, bias, out, w, row, column, low, high)
-                done += PIXELS
-        for column in range(after, w.out_w):
-            pixel(x, weights, bias, out, w, row, column, low, high)
+        visit_row(w, row, pixel, pixel_block, operands)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from minilite_kernels import simd, vector
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import gather_patches
-from minilite_kernels.depthwise import PIXELS, next_block
+from minilite_kernels.depthwise import PIXELS, first_tap, last_whole, pixel_gap, visit_row
 from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
-from minilite_kernels.window import Window, interior_columns, valid_taps
+from minilite_kernels.window import Window, valid_taps
 
 WIDTH, GROUP = vector.WIDTH, integer.GROUP
 
@@ -152,6 +152,54 @@ def convolve_quantized(
     )
 
 
+@helper
+def pixel(operands: Any, w: Window, row: int, column: int) -> None:
+    """As ``depthwise.pixel``, in integers."""
+    x, weights, tables, out, x_zero, zero, low, high = operands
+    bias, multipliers, lefts, rights = tables
+    channels = w.in_c
+    top, left, source = first_tap(w, row, column)
+    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    kx_first, kx_last = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
+    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    c = 0
+    while c < channels:
+        c = last_whole(c, channels)
+        tile = simd.broadcast_row(bias, c, 1, 1)
+        for ky in range(ky_first, ky_last):
+            for kx in range(kx_first, kx_last):
+                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
+                tile = integer.pairwise_multiply_add(tile, x, at, 0, x_zero, weights, weight)
+        tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
+        tile = simd.clamp(tile, np.int32(low), np.int32(high))
+        simd.store(tile, out, (row * w.out_w + column) * channels + c, 0, 0, WIDTH)
+        c += WIDTH
+
+
+@helper
+def pixel_block(operands: Any, w: Window, row: int, column: int) -> None:
+    """As ``depthwise.pixel_block``, in integers."""
+    x, weights, tables, out, x_zero, zero, low, high = operands
+    bias, multipliers, lefts, rights = tables
+    channels, gap = w.in_c, pixel_gap(w)
+    top, _, source = first_tap(w, row, column)
+    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    step = gap * w.stride_w * channels
+    c = 0
+    while c < channels:
+        c = last_whole(c, channels)
+        tile = simd.broadcast_row(bias, c, PIXELS, 1)
+        for ky in range(ky_first, ky_last):
+            for kx in range(w.kernel_w):
+                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
+                tile = integer.pairwise_multiply_add(tile, x, at, step, x_zero, weights, weight)
+        tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
+        tile = simd.clamp(tile, np.int32(low), np.int32(high))
+        simd.store(tile, out, (row * w.out_w + column) * channels + c, gap * channels, PIXELS, WIDTH)
+        c += WIDTH
+
+
 @kernel
 def depthwise_quantized(
     x: Input,
@@ -174,44 +222,7 @@ def depthwise_quantized(
     ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` int16 [kernel_h, kernel_w, channels], less
     their zero point; the tables int32 [channels]. Taps outside the image add nothing.
     """
-    floor, ceiling = np.int32(low), np.int32(high)
-    first, after = interior_columns(w)
-    channels = w.in_c
-    step, dilated, line = w.stride_w * channels, w.dilation_w * channels, w.dilation_h * w.in_w * channels
+    tables = (bias, multipliers, lefts, rights)
+    operands = (x, weights, tables, out, x_zero, zero, low, high)
     for row in range(start, stop):
-        top = row % w.out_h * w.stride_h - w.pad_top
-        ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-        source = (row // w.out_h * w.in_h + top) * w.in_w * channels
-        target = row * w.out_w * channels
-        column = 0
-        while column < w.out_w:
-            column, wide = next_block(column, first, after)
-            origin = column * w.stride_w - w.pad_left
-            left = source + origin * channels
-            kx_first, kx_last = valid_taps(origin, w.in_w, w.kernel_w, w.dilation_w)
-            c = 0
-            while c < channels:
-                c = min(c, channels - WIDTH)
-                place = target + column * channels + c
-                if wide:
-                    tile = simd.broadcast_row(bias, c, PIXELS, 1)
-                    for ky in range(ky_first, ky_last):
-                        for kx in range(w.kernel_w):
-                            at = left + ky * line + kx * dilated + c
-                            tap = (ky * w.kernel_w + kx) * channels + c
-                            tile = integer.pairwise_multiply_add(tile, x, at, step, x_zero, weights, tap)
-                    tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
-                    tile = simd.clamp(tile, floor, ceiling)
-                    simd.store(tile, out, place, channels, PIXELS, WIDTH)
-                else:
-                    one = simd.broadcast_row(bias, c, 1, 1)
-                    for ky in range(ky_first, ky_last):
-                        for kx in range(kx_first, kx_last):
-                            at = left + ky * line + kx * dilated + c
-                            tap = (ky * w.kernel_w + kx) * channels + c
-                            one = integer.pairwise_multiply_add(one, x, at, step, x_zero, weights, tap)
-                    one = integer.requantize(one, multipliers, lefts, rights, c, zero)
-                    one = simd.clamp(one, floor, ceiling)
-                    simd.store(one, out, place, channels, 1, WIDTH)
-                c += WIDTH
-            column += PIXELS if wide else 1
+        visit_row(w, row, pixel, pixel_block, operands)
