@@ -73,7 +73,7 @@ def _output_shapes(node: Node) -> tuple[Shape | None, ...]:
             rule="unsupported-operator",
         )
     for tensor in node.inputs:
-        if tensor is not None and tensor.sparsity is not None:
+        if tensor is not None and tensor.sparsity is not None and not op.reads_sparse:
             # Its data are only the values that are not zero: fewer than its shape promises.
             ops.refuse(node, "is stored sparse, which minilite does not read", rule="sparse", tensor=tensor)
     shapes = op.output_shapes(node)

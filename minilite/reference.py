@@ -45,6 +45,7 @@ class ReferenceExecutor:
         self._float_type = np.dtype(float_type)
         self._last_use = {t: op.index for op in self.subgraph.operators for t in op.inputs}
         self._dynamic: set[int] = set()
+        self.resources: dict[Any, Any] = {}
         self._values: dict[int, Array] = {}
         for tensor in self.subgraph.tensors:
             if tensor.data is not None:
@@ -76,6 +77,14 @@ class ReferenceExecutor:
         """See ``Executor.is_compiled``: none is."""
         return False
 
+    def assign(self, tensor: Tensor, value: Array) -> None:
+        """See ``ops.Runtime.assign``."""
+        self._values[tensor.index][...] = value
+
+    def call(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """See ``ops.Runtime.call``."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Nothing to stop; the memory goes with the executor."""
 
@@ -91,7 +100,7 @@ class ReferenceExecutor:
             inputs = [None if i == ABSENT else self._values[i] for i in operator.inputs]
             # Float overflow and NaN are results, as they are in TFLite.
             with np.errstate(all="ignore"):
-                results = op.evaluate(node, inputs)
+                results = op.execute(node, inputs, self)
             for tensor, value in zip(node.outputs, results, strict=True):
                 self._store(tensor, value)
             self._reshape(node, [value.shape for value in results])

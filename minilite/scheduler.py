@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,7 @@ class PlanExecutor:
         self.threads = threads or processors()
         compile_plan(self.plan, progress)
         self._program = _Program(self.plan, self.threads)
+        self.resources: dict[Any, Any] = {}
         self._team = Team(self.threads)
         self._finalizer = weakref.finalize(self, self._team.close)
 
@@ -163,6 +164,14 @@ class PlanExecutor:
         steps = (step for step in self.plan.steps() if step.node.operator.index == operator)
         return not any(isinstance(step, PythonStep) for step in steps)
 
+    def assign(self, tensor: Tensor, value: Array) -> None:
+        """See ``ops.Runtime.assign``."""
+        self._program.arrays(tensor)[...] = value
+
+    def call(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """See ``ops.Runtime.call``."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """See ``Executor.close``."""
         self._finalizer()
@@ -175,7 +184,7 @@ class PlanExecutor:
         inputs = [None if t is None else self._value(t) for t in node.inputs]
         try:
             with np.errstate(all="ignore"):
-                results = op.evaluate(node, inputs)
+                results = op.execute(node, inputs, self)
         except MiniliteError:
             raise
         except Exception as error:

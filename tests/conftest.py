@@ -60,3 +60,13 @@ def model_path(models_dir: Path) -> Callable[[str], Path]:
 def litert() -> Any:
     """LiteRT's Python interpreter module, or skip."""
     return pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
+
+
+@pytest.fixture(scope="session")
+def litert_or_none() -> Any:
+    """LiteRT's Python interpreter module where it is installed, else None."""
+    try:
+        from ai_edge_litert import interpreter
+    except ImportError:
+        return None
+    return interpreter

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from minilite import ops
 from minilite.executor import Executor, numba_is_available
 from minilite.graph import Array, Graph, TensorType
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.testing.models import TensorSpec, tensor
+from minilite.testing.parity import compare_outputs
 from minilite.writer import write_graph
 
 if TYPE_CHECKING:
@@ -50,25 +50,17 @@ def assert_plan_agrees(prepared: Graph, inputs: Sequence[Array], outputs: Sequen
     from minilite.scheduler import PlanExecutor
 
     executor = PlanExecutor(prepared, threads=2)
-    bound = tolerance(prepared, inputs)
-    for ours, expected in zip(run(executor, inputs), outputs, strict=True):
-        assert (ours.shape, ours.dtype) == (expected.shape, expected.dtype)
-        if bound == 0:
-            np.testing.assert_array_equal(ours, expected)
-        else:
-            np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
+    assert_within_tolerance(prepared, inputs, run(executor, inputs), outputs)
     executor.close()
     return executor.plan
 
 
-def tolerance(prepared: Graph, inputs: Sequence[Array]) -> float:
-    """The operator's bound for these inputs, of which infinities and NaN take no part."""
-    (node,) = prepared.main.nodes()
-    op = ops.find(node.operator.name)
-    assert op is not None
-    given = dict(zip(prepared.main.inputs, inputs, strict=True))
-    values = [None if t is None else t.data if t.data is not None else given[t.index] for t in node.inputs]
-    return op.tolerance(node).bound([v if v is None else np.where(np.isfinite(v), v, 0) for v in values])
+def assert_within_tolerance(
+    prepared: Graph, inputs: Sequence[Array], given: Sequence[Array], expected: Sequence[Array]
+) -> None:
+    """Outputs of a model of one operator, against the right ones."""
+    for comparison in compare_outputs(prepared, inputs, given, expected):
+        assert comparison.agrees, comparison.fault
 
 
 def evaluate_litert(litert: Any, graph: Graph, *inputs: Array) -> tuple[Array, ...]:
@@ -89,13 +81,11 @@ def assert_agrees(litert: Any, graph: Graph, *inputs: Array, exact: bool = False
     """Minilite's outputs, which are LiteRT's: within the operator's tolerance, or ``exact`` in every bit."""
     ours = evaluate(graph, *inputs)
     theirs = evaluate_litert(litert, graph, *inputs)
-    bound = 0.0 if exact else tolerance(prepare(graph), inputs)
-    for a, b in zip(ours, theirs, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        if bound == 0:
-            np.testing.assert_array_equal(a, b)
-        else:
-            np.testing.assert_allclose(a, b, rtol=0, atol=bound)
+    if exact:
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b, strict=True)
+    else:
+        assert_within_tolerance(prepare(graph), inputs, ours, theirs)
     return ours
 
 

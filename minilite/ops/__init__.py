@@ -4,6 +4,30 @@
 in a module of this package; nothing else has to know.
 """
 
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, find, names, operator, refuse, rounding
+from minilite.ops.base import (
+    EXACT,
+    Lowering,
+    Op,
+    Runtime,
+    Tolerance,
+    find,
+    names,
+    operator,
+    refuse,
+    rounding,
+    ulps,
+)
 
-__all__ = ["EXACT", "Lowering", "Op", "Tolerance", "find", "names", "operator", "refuse", "rounding"]
+__all__ = [
+    "EXACT",
+    "Lowering",
+    "Op",
+    "Runtime",
+    "Tolerance",
+    "find",
+    "names",
+    "operator",
+    "refuse",
+    "rounding",
+    "ulps",
+]

@@ -28,36 +28,81 @@ class Tolerance:
     ``exact``: equal bits. ``steps``: at most ``amount`` quantization steps. ``rounding``: floating
     point, ``4 * eps * amount * (prod(max|input|) over factors + max|addend|)``, where ``amount`` is
     the length of the reduction; the form in which XNNPACK derives the tolerances of its own tests, and
-    a bias that is added to the products.
+    a bias that is added to the products. ``ulps``: floating point, ``amount`` times the distance from
+    the expected value to the next one, for functions that libraries round differently.
+
+    ``rounding`` and ``ulps`` are for floating-point outputs; the integers that an operator has beside
+    them (indices, counts) are exact.
     """
 
-    kind: Literal["exact", "steps", "rounding"]
-    amount: int = 0
+    kind: Literal["exact", "steps", "rounding", "ulps"]
+    amount: float = 0
     factors: tuple[int, ...] = ()
     addend: int | None = None
 
-    def bound(self, inputs: Sequence[Array | None]) -> float:
-        """The largest absolute difference allowed for these input values."""
-        if self.kind == "exact":
+    def bound(self, inputs: Sequence[Array | None], expected: Array | None = None) -> Any:
+        """The largest absolute difference allowed for these input values.
+
+        Parameters
+        ----------
+        inputs:
+            The operator's inputs, None where one is left out.
+        expected:
+            The right output, of which ``ulps`` are counted.
+
+        Returns
+        -------
+        A number, or for ``ulps`` an array of the shape of ``expected``.
+        """
+        if self.kind == "exact" or (expected is not None and self._is_exact_for(expected)):
             return 0.0
         if self.kind == "steps":
             return float(self.amount)
+        if self.kind == "ulps":
+            assert expected is not None
+            return self.amount * np.spacing(np.abs(expected).astype(np.float32)).astype(np.float64)
         magnitude = prod(_largest(inputs[position]) for position in self.factors)
         if self.addend is not None and self.addend < len(inputs):
             magnitude += _largest(inputs[self.addend])
         return 4.0 * float(np.finfo(np.float32).eps) * self.amount * magnitude
 
+    def _is_exact_for(self, expected: Array) -> bool:
+        return self.kind in ("rounding", "ulps") and expected.dtype.kind not in "fc"
+
 
 def _largest(values: Array | None) -> float:
-    return float(np.max(np.abs(values), initial=0.0)) if values is not None else 0.0
+    """The largest magnitude, infinities and NaN aside."""
+    if values is None:
+        return 0.0
+    magnitudes = np.abs(values)
+    return float(np.max(magnitudes, initial=0.0, where=np.isfinite(magnitudes)))
 
 
 EXACT = Tolerance("exact")
 
 
-def rounding(length: int, *factors: int, addend: int | None = None) -> Tolerance:
+def rounding(length: float, *factors: int, addend: int | None = None) -> Tolerance:
     """Floating point: ``length`` products of the inputs at positions ``factors``, plus input ``addend``."""
     return Tolerance("rounding", length, factors, addend)
+
+
+def ulps(amount: float) -> Tolerance:
+    """Floating point: so many units in the last place of the right value."""
+    return Tolerance("ulps", amount)
+
+
+class Runtime(Protocol):
+    """What an operator with effects may ask of the executor that runs it."""
+
+    @property
+    def resources(self) -> dict[Any, Any]:
+        """What outlives a run and is shared by all subgraphs of a model: variables, hash tables."""
+
+    def assign(self, tensor: Tensor, value: Array) -> None:
+        """Give a variable tensor (``is_variable``) a new value, which the next run begins with."""
+
+    def call(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Run another subgraph of the model on these inputs; its outputs are the caller's own."""
 
 
 class Lowering(Protocol):
@@ -98,6 +143,13 @@ class Op:
     """A frozen dataclass named as the schema's options table, its fields named as the schema's
     fields in order of no importance, with the schema's defaults; the loader fills it by name."""
 
+    pure: ClassVar[bool] = True
+    """Whether outputs depend on inputs and options alone; then a node of constants is a constant itself.
+    False for what draws random numbers, keeps state or calls subgraphs."""
+
+    reads_sparse: ClassVar[bool] = False
+    """Whether constants that the file stores sparse are taken as they are (``Tensor.sparsity``)."""
+
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         """Check types, shapes and options, and give each output's shape (TFLite's Prepare).
 
@@ -117,6 +169,10 @@ class Op:
         float32 results and, fed with float64, the arbiter of truth.
         """
         raise NotImplementedError
+
+    def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
+        """What executors call: ``evaluate``, unless the operator has effects beyond its outputs."""
+        return self.evaluate(node, inputs)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         """Write this node as kernel steps; False: no kernel for this case, ``evaluate`` is called."""

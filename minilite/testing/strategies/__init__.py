@@ -1,0 +1,1 @@
+"""Strategies of cases, one module for a family of operators; see ``minilite.testing.cases``."""
