@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from minilite.errors import BackendError, PrepareError, TensorValueError
 from minilite.graph import Array, Graph, Subgraph, Tensor
-from minilite.prepare import computed_shapes
 
 BACKENDS = ("auto", "numba", "numpy")
 
@@ -108,6 +107,7 @@ def create_executor(
     threads: int | None = None,
     keep_all: bool = False,
     progress: Progress | None = None,
+    resources: dict[Any, Any] | None = None,
 ) -> Executor:
     """Make the executor for a prepared graph (see ``prepare.prepare``).
 
@@ -119,40 +119,39 @@ def create_executor(
         Number of that subgraph.
     backend:
         ``"numba"``: compiled kernels under the scheduler; ``"numpy"``: each operator's reference;
-        ``"auto"``: Numba where it is installed and all shapes are known before the run.
+        ``"auto"``: Numba where it is installed.
     threads:
         Threads to compute with, by default one for each processor this process may use.
     keep_all:
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
     progress:
         Told of each kernel that is compiled on the way.
+    resources:
+        What outlives a run (see ``ops.Runtime``): executors of one model are given the same.
 
     Raises
     ------
     BackendError
-        The backend is unknown, not installed, or cannot run this graph.
+        The backend is unknown or not installed.
     PrepareError
         The tensors do not fit into memory.
     """
     chosen = resolve_backend(backend)
-    if chosen == "numba" and (computed := computed_shapes(graph.subgraphs[subgraph])):
-        if backend == "numba":
-            raise BackendError(
-                f"{computed[0].operator}: its output shape is known only once it has run, and the numba "
-                "backend lays out its memory before: use backend='numpy', or 'auto', which does",
-                op_index=computed[0].operator.index,
-                op_name=computed[0].operator.name,
-                rule="computed-shape",
-            )
-        chosen = "numpy"
     try:
         if chosen == "numpy":
             from minilite.reference import ReferenceExecutor  # noqa: PLC0415
 
-            return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all)
-        from minilite.scheduler import PlanExecutor  # noqa: PLC0415 - imports Numba
+            return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all, resources=resources)
+        from minilite.pieces import create_plan_executor  # noqa: PLC0415 - imports Numba
 
-        return PlanExecutor(graph, subgraph=subgraph, threads=threads, keep_all=keep_all, progress=progress)
+        return create_plan_executor(
+            graph,
+            subgraph=subgraph,
+            threads=threads,
+            keep_all=keep_all,
+            progress=progress,
+            resources=resources,
+        )
     except MemoryError as error:
         needed = sum(t.nbytes for t in graph.subgraphs[subgraph].tensors if not t.is_constant)
         raise PrepareError(

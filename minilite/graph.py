@@ -54,6 +54,11 @@ class TensorType(enum.IntEnum):
         return _DTYPES[self]
 
     @property
+    def array_dtype(self) -> np.dtype[Any]:
+        """The NumPy type of arrays that hold values: ``dtype``, but ``object`` for strings (``bytes``)."""
+        return np.dtype(object) if self is TensorType.STRING else self.dtype
+
+    @property
     def bits(self) -> int:
         """Width of one element in the file; 0 where elements have no fixed width."""
         if self in (TensorType.STRING, TensorType.RESOURCE, TensorType.VARIANT):
@@ -152,6 +157,8 @@ class Tensor:
         The constant's value, a read-only view of the file; None for what is computed.
     buffer:
         Number of the file's buffer, 0 for none.
+    is_dynamic:
+        Whether the shape is known only once the operator that computes it has run; ``prepare`` finds out.
     """
 
     index: int
@@ -164,6 +171,7 @@ class Tensor:
     buffer: int = 0
     is_variable: bool = False
     sparsity: Mapping[str, Any] | None = None
+    is_dynamic: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -312,6 +320,17 @@ class Node:
     def output(self) -> Tensor:
         """The only output."""
         return self.outputs[0]
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether ``prepare`` has computed the outputs already: there is nothing left to run."""
+        return bool(self.outputs) and all(tensor.is_constant for tensor in self.outputs)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether an input's or output's shape is known only during the run."""
+        inputs = any(tensor is not None and tensor.is_dynamic for tensor in self.inputs)
+        return inputs or any(tensor.is_dynamic for tensor in self.outputs)
 
 
 def with_tensors(graph: Graph, subgraph: int, tensors: tuple[Tensor, ...]) -> Graph:

@@ -123,13 +123,14 @@ class Interpreter:
         self._compress_zero_points = bool(experimental_compress_quantization_zero_points)
         self._delegates: list[Any] = []
         self._signature_defs = self.get_signature_list()
+        self._resources: dict[Any, Any] = {}
         self._sessions = self._new_sessions()
         self._lock = ForkSafeLock()
         self._running: tuple[int, str] | None = None
 
     def _new_sessions(self) -> list[Session]:
         # No bound method here: a cycle would keep worker threads until the garbage collector comes by.
-        create = partial(create_executor, **self._settings)
+        create = partial(create_executor, resources=self._resources, **self._settings)
         return [Session(self._graph, i, create) for i in range(len(self._graph.subgraphs))]
 
     # --- running -------------------------------------------------------------------------------

@@ -162,6 +162,7 @@ class Model:
         self.threads = threads or processors()
         self._settings: dict[str, Any] = {"backend": backend, "threads": threads}
         self._progress = progress
+        self._resources: dict[Any, Any] = {}
         self._executors: OrderedDict[tuple[tuple[Shape, ...], bool], Executor] = OrderedDict()
         self._turn = ForkSafeLock()
 
@@ -210,7 +211,12 @@ class Model:
             {tensor.index: tuple(shape) for tensor, shape in zip(self.inputs, wanted, strict=True)},
         )
         return create_executor(
-            prepared, backend=self.backend, threads=self.threads, keep_all=keep_all, progress=self._progress
+            prepared,
+            backend=self.backend,
+            threads=self.threads,
+            keep_all=keep_all,
+            progress=self._progress,
+            resources=self._resources,
         )
 
     def warm_up(self, shapes: Sequence[Shape] | None = None) -> None:

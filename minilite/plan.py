@@ -129,7 +129,8 @@ def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False) -> Pl
     """Lower every operator of a prepared graph, order the steps and place the buffers."""
     builder = _Builder(graph.subgraphs[subgraph], keep_all)
     for node in builder.subgraph.nodes():
-        builder.lower(node)
+        if not node.is_folded:
+            builder.lower(node)
     plan = builder.plan()
     plan.verify()
     return plan

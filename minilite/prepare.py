@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
 
 from minilite import ops
-from minilite.errors import PrepareError, UnsupportedOpError
-from minilite.graph import Graph, Node, Shape, Subgraph, Tensor, with_tensors
+from minilite.errors import MiniliteError, PrepareError, UnsupportedOpError
+from minilite.graph import Array, Graph, Node, Shape, Tensor, with_tensors
 from minilite.verify import shape_fault
 
+FOLDED_BYTES = 1 << 28
+"""A value larger than this is computed by each run rather than kept as a constant: a file of a few bytes
+can ask for any size."""
 
-def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: int = 0) -> Graph:
+
+def prepare(
+    graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: int = 0, *, fold: bool = True
+) -> Graph:
     """The graph with the shapes of one subgraph inferred from those of its inputs.
 
-    A shape that an operator cannot know before it runs stays as the file declares it.
+    What does not depend on the model's inputs becomes a constant: weights that the file holds as float16
+    and dequantizes, shapes that are computed from shapes. Its operator stays where it is, with nothing to
+    do (``Node.is_folded``). A shape that an operator cannot know before it runs stays as the file declares
+    it and is marked ``Tensor.is_dynamic``, as are all that depend on it.
 
     Parameters
     ----------
@@ -24,6 +38,8 @@ def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: i
         New shapes of inputs, by tensor number (``resize_tensor_input``).
     subgraph:
         Which subgraph.
+    fold:
+        Whether constants are computed; without it only shapes are.
 
     Raises
     ------
@@ -47,22 +63,90 @@ def prepare(graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: i
 
     for operator in prepared.operators:
         node = Node(prepared, operator)
-        changed = False
-        for tensor, inferred in zip(node.outputs, _output_shapes(node), strict=True):
-            if inferred is not None and inferred != tensor.shape:
-                tensors[tensor.index] = _resized(tensor, inferred, f"{operator}: ")
-                changed = True
+        made = _prepared_outputs(node, fold=fold)
+        changed = [(old, new) for old, new in zip(node.outputs, made, strict=True) if old is not new]
         if changed:
+            for old, new in changed:
+                tensors[old.index] = new
             prepared = replace(prepared, tensors=tuple(tensors))
     return with_tensors(graph, subgraph, prepared.tensors)
 
 
-def computed_shapes(subgraph: Subgraph) -> list[Node]:
-    """The operators whose output shapes are known only once they have run."""
-    return [node for node in subgraph.nodes() if None in _output_shapes(node)]
+def _prepared_outputs(node: Node, *, fold: bool) -> list[Tensor]:
+    """A node's outputs as its operator says they are."""
+    op = _operator(node)
+    if any(tensor is not None and tensor.is_dynamic for tensor in node.inputs):
+        # Nothing can be said, or checked, before the inputs have their shapes.
+        return [_dynamic(tensor) for tensor in node.outputs]
+    shapes = infer_shapes(node)
+    outputs = [
+        _dynamic(tensor) if shape is None else _resized(tensor, shape, f"{node.operator}: ")
+        for tensor, shape in zip(node.outputs, shapes, strict=True)
+    ]
+    if not fold or any(t.nbytes > FOLDED_BYTES or t.is_variable for t in outputs):
+        return outputs
+    values = _known_values(op, node, outputs)
+    if values is None:
+        return outputs
+    return [_constant(tensor, value) for tensor, value in zip(outputs, values, strict=True)]
 
 
-def _output_shapes(node: Node) -> tuple[Shape | None, ...]:
+def _known_values(op: ops.Op, node: Node, outputs: Sequence[Tensor]) -> tuple[Array, ...] | None:
+    """What a node always computes, or None."""
+    sources = [node.operator, *(t.data for t in node.inputs if t is not None and t.data is not None)]
+    key = (*map(id, sources), *(t.shape for t in outputs))
+    values = _remembered(key, sources)
+    if values is not None:
+        return values
+    tensors = list(node.subgraph.tensors)
+    for tensor in outputs:
+        tensors[tensor.index] = tensor
+    try:
+        known = op.known_outputs(Node(replace(node.subgraph, tensors=tuple(tensors)), node.operator))
+    except MiniliteError:
+        return None  # The run will say what is wrong, if it comes there.
+    if known is None or sum(value.nbytes for value in known) > FOLDED_BYTES:
+        return None
+    values = tuple(_frozen(value, tensor) for value, tensor in zip(known, outputs, strict=True))
+    forget = partial(_folded.pop, key, None)
+    _folded[key] = (
+        [weakref.ref(source) for source in sources],
+        [weakref.ref(value, lambda _: forget()) for value in values],
+    )
+    return values
+
+
+_folded: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {}
+"""Constants made before, so that preparing a model again (for other sizes) makes no second copy: by
+the identity of what each was made from. An entry goes when its arrays do."""
+
+
+def _remembered(key: tuple[Any, ...], sources: Sequence[Any]) -> tuple[Array, ...] | None:
+    made_from, made = _folded.get(key, ([], []))
+    values = tuple(reference() for reference in made)
+    # An identity may have passed to another object.
+    same = len(made_from) == len(sources) and all(
+        r() is source for r, source in zip(made_from, sources, strict=True)
+    )
+    return values if values and same and all(value is not None for value in values) else None
+
+
+def _frozen(value: Array, tensor: Tensor) -> Array:
+    """A constant of its own: not a view of what it was made from, and read-only."""
+    kept = np.array(value, tensor.type.array_dtype)
+    kept.flags.writeable = False
+    return kept
+
+
+def _constant(tensor: Tensor, value: Array) -> Tensor:
+    return replace(tensor, shape=value.shape, data=value, is_dynamic=False)
+
+
+def _dynamic(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_dynamic else replace(tensor, is_dynamic=True)
+
+
+def _operator(node: Node) -> ops.Op:
     op = ops.find(node.operator.name)
     if op is None:
         raise UnsupportedOpError(
@@ -72,6 +156,18 @@ def _output_shapes(node: Node) -> tuple[Shape | None, ...]:
             op_name=node.operator.name,
             rule="unsupported-operator",
         )
+    return op
+
+
+def infer_shapes(node: Node) -> tuple[Shape | None, ...]:
+    """What an operator says of its outputs' shapes, once it has accepted its inputs (TFLite's Prepare).
+
+    Raises
+    ------
+    PrepareError
+        The operator refuses what it is given.
+    """
+    op = _operator(node)
     for tensor in node.inputs:
         if tensor is not None and tensor.sparsity is not None and not op.reads_sparse:
             # Its data are only the values that are not zero: fewer than its shape promises.
@@ -93,4 +189,4 @@ def _resized(tensor: Tensor, shape: Shape, where: str) -> Tensor:
         raise PrepareError(
             f"{where}{tensor} cannot become {shape}: {fault}", tensor=tensor.index, rule="shape"
         )
-    return replace(tensor, shape=shape)
+    return tensor if shape == tensor.shape else replace(tensor, shape=shape)

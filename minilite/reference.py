@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minilite import ops
+from minilite.calls import SubgraphCalls
 from minilite.errors import InvokeError, MiniliteError
 from minilite.executor import not_kept
 from minilite.graph import ABSENT, Array, Graph, Node, Operator, Shape, Subgraph, Tensor, TensorType
+from minilite.prepare import infer_shapes
 
 
 class ReferenceExecutor:
@@ -28,6 +31,8 @@ class ReferenceExecutor:
     float_type:
         The type that float32 tensors are computed and held in; ``float64`` gives the values that
         float32 results are judged by.
+    resources:
+        What outlives a run (see ``ops.Runtime``); executors of one model share it.
     """
 
     backend = "numpy"
@@ -39,19 +44,25 @@ class ReferenceExecutor:
         subgraph: int = 0,
         keep_all: bool = False,
         float_type: npt.DTypeLike = np.float32,
+        resources: dict[Any, Any] | None = None,
     ) -> None:
         self.subgraph: Subgraph = graph.subgraphs[subgraph]
+        self._prepared = self.subgraph
+        self.resources: dict[Any, Any] = {} if resources is None else resources
         self._keep_all = keep_all
         self._float_type = np.dtype(float_type)
+        self._calls = SubgraphCalls(
+            graph, partial(ReferenceExecutor, float_type=float_type, resources=self.resources)
+        )
         self._last_use = {t: op.index for op in self.subgraph.operators for t in op.inputs}
-        self._dynamic: set[int] = set()
-        self.resources: dict[Any, Any] = {}
         self._values: dict[int, Array] = {}
         for tensor in self.subgraph.tensors:
             if tensor.data is not None:
                 self._values[tensor.index] = tensor.data.astype(self._dtype(tensor), copy=False)
             elif self._is_kept(tensor):
                 self._values[tensor.index] = self._initial(tensor)
+        if self._float_type != np.float32:
+            self._evaluate_folded()
 
     def view(self, tensor: int) -> Array:
         """A tensor's value; see ``Executor.view``."""
@@ -68,8 +79,12 @@ class ReferenceExecutor:
                 "a part of the graph can be run only if all values are kept: use keep_all=True",
                 rule="partial-run",
             )
+        if first == 0:
+            self.subgraph = self._prepared  # shapes of an earlier run mean nothing for this one
         for operator in operators[first:last]:
-            self._evaluate(operator)
+            node = Node(self.subgraph, operator)
+            if not node.is_folded:
+                self._evaluate(node)
             if not self._keep_all:
                 self._free(operator)
 
@@ -83,29 +98,24 @@ class ReferenceExecutor:
 
     def call(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """See ``ops.Runtime.call``."""
-        raise NotImplementedError
+        return self._calls(subgraph, inputs)
 
     def close(self) -> None:
         """Nothing to stop; the memory goes with the executor."""
 
-    def _evaluate(self, operator: Operator) -> None:
-        op = ops.find(operator.name)
-        assert op is not None  # prepare() has asked each operator for its shapes
-        node = Node(self.subgraph, operator)
-        try:
-            if not self._dynamic.isdisjoint(operator.inputs):
-                # What came before was of another shape than prepare() knew.
-                self._reshape(node, op.output_shapes(node))
-                node = Node(self.subgraph, operator)
-            inputs = [None if i == ABSENT else self._values[i] for i in operator.inputs]
-            # Float overflow and NaN are results, as they are in TFLite.
-            with np.errstate(all="ignore"):
-                results = op.execute(node, inputs, self)
-            for tensor, value in zip(node.outputs, results, strict=True):
-                self._store(tensor, value)
-            self._reshape(node, [value.shape for value in results])
-        except Exception as error:
-            raise _failure(node, error) from error
+    def _evaluate(self, node: Node) -> None:
+        results = evaluate(node, self._values, self)
+        for tensor, value in zip(node.outputs, results, strict=True):
+            self._store(tensor, value)
+        if any(tensor.is_dynamic for tensor in node.outputs):
+            self.subgraph = with_shapes(node, [value.shape for value in results])
+
+    def _evaluate_folded(self) -> None:
+        """Constants that ``prepare`` has computed in float32, in the type that all else is computed in."""
+        for node in self.subgraph.nodes():
+            if node.is_folded:
+                for tensor, value in zip(node.outputs, evaluate(node, self._values, self), strict=True):
+                    self._values[tensor.index] = value.astype(self._dtype(tensor), copy=False)
 
     def _store(self, tensor: Tensor, value: Array) -> None:
         value = value.astype(self._dtype(tensor), copy=False)
@@ -114,16 +124,6 @@ class ReferenceExecutor:
             held[...] = value
         else:
             self._values[tensor.index] = value.copy() if self._is_kept(tensor) else value
-
-    def _reshape(self, node: Node, shapes: Sequence[Shape | None]) -> None:
-        """Give a node's outputs the shapes they turned out to have."""
-        tensors = list(self.subgraph.tensors)
-        for tensor, shape in zip(node.outputs, shapes, strict=True):
-            if shape is not None and shape != tensor.shape:
-                tensors[tensor.index] = replace(tensor, shape=shape)
-                self._dynamic.add(tensor.index)
-        if not self._dynamic.isdisjoint(node.operator.outputs):
-            self.subgraph = replace(self.subgraph, tensors=tuple(tensors))
 
     def _free(self, operator: Operator) -> None:
         for number in {*operator.inputs, *operator.outputs} - {ABSENT}:
@@ -137,14 +137,60 @@ class ReferenceExecutor:
         return self._keep_all or tensor.is_variable or outside
 
     def _dtype(self, tensor: Tensor) -> np.dtype[Any]:
-        return self._float_type if tensor.type is TensorType.FLOAT32 else tensor.dtype
+        return self._float_type if tensor.type is TensorType.FLOAT32 else tensor.type.array_dtype
 
     def _initial(self, tensor: Tensor) -> Array:
-        """Zeros; a quantized variable starts at the zero point, which stands for a real zero."""
-        fill = 0
-        if tensor.is_variable and tensor.quantization is not None:
-            fill = tensor.quantization.zero_point
-        return np.full(tensor.shape, fill, self._dtype(tensor))
+        return initial_value(tensor, self._dtype(tensor))
+
+
+def initial_value(tensor: Tensor, dtype: npt.DTypeLike) -> Array:
+    """Zeros; a quantized variable starts at the zero point, which stands for a real zero; empty strings."""
+    if tensor.type is TensorType.STRING:
+        return np.full(tensor.shape, b"", object)
+    fill = 0
+    if tensor.is_variable and tensor.quantization is not None:
+        fill = tensor.quantization.zero_point
+    return np.full(tensor.shape, fill, dtype)
+
+
+def evaluate(node: Node, values: Mapping[int, Array], runtime: ops.Runtime) -> tuple[Array, ...]:
+    """Run an operator's own meaning on the values of its inputs, by tensor number.
+
+    Raises
+    ------
+    InvokeError
+        Whatever goes wrong, with the operator and its tensors named.
+    """
+    op = ops.find(node.operator.name)
+    assert op is not None  # prepare() has asked each operator for its shapes
+    try:
+        if any(tensor.is_dynamic for tensor in node.outputs):
+            infer_shapes(node)  # prepare() could not ask for it: the inputs' shapes are there only now
+        inputs = [None if i == ABSENT else values[i] for i in node.operator.inputs]
+        # Float overflow and NaN are results, as they are in TFLite.
+        with np.errstate(all="ignore"):
+            results = op.execute(node, inputs, runtime)
+    except Exception as error:
+        raise _failure(node, error) from error
+    for tensor, value in zip(node.outputs, results, strict=True):
+        if not tensor.is_dynamic and value.shape != tensor.shape:
+            raise InvokeError(
+                f"{node.operator}: {tensor} came out with shape {value.shape}",
+                op_index=node.operator.index,
+                op_name=node.operator.name,
+                tensor=tensor.index,
+                rule="output-shape",
+            )
+    return results
+
+
+def with_shapes(node: Node, shapes: Sequence[Shape]) -> Subgraph:
+    """The node's subgraph with outputs whose shapes are known now."""
+    tensors = list(node.subgraph.tensors)
+    for tensor, shape in zip(node.outputs, shapes, strict=True):
+        if tensor.is_dynamic or tensor.shape != shape:
+            tensors[tensor.index] = replace(tensor, shape=shape, is_dynamic=False)
+    return replace(node.subgraph, tensors=tuple(tensors))
 
 
 def _failure(node: Node, error: Exception) -> InvokeError:

@@ -7,18 +7,21 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from minilite_kernels import walker
 from minilite_kernels.compilation import set_cache_directory
 
-from minilite import cache, memory, ops
-from minilite.errors import InvokeError, MiniliteError, TensorValueError
-from minilite.executor import Progress, not_kept, processors
-from minilite.graph import Array, Graph, Subgraph, Tensor
+from minilite import cache, memory
+from minilite.calls import SubgraphCalls
+from minilite.errors import InvokeError, TensorValueError
+from minilite.executor import Executor, Progress, not_kept, processors
+from minilite.graph import Array, Graph, Node, Subgraph, Tensor
 from minilite.plan import KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
+from minilite.reference import evaluate
 
 
 class Team:
@@ -108,6 +111,12 @@ class PlanExecutor:
         How many compute, this one included. Results do not depend on it.
     progress:
         Told of each kernel that has to be compiled.
+    resources:
+        What outlives a run (see ``ops.Runtime``); executors of one model share it.
+    team:
+        Worker threads to borrow from a caller who waits meanwhile; by default the executor has its own.
+    create:
+        Makes the executors of subgraphs that operators call, from a graph and these same arguments.
     """
 
     backend = "numba"
@@ -120,14 +129,20 @@ class PlanExecutor:
         threads: int | None = None,
         keep_all: bool = False,
         progress: Progress | None = None,
+        resources: dict[Any, Any] | None = None,
+        team: Team | None = None,
+        create: Callable[..., Executor] | None = None,
     ) -> None:
         self.plan = build_plan(graph, subgraph=subgraph, keep_all=keep_all)
         self.threads = threads or processors()
         compile_plan(self.plan, progress)
         self._program = _Program(self.plan, self.threads)
-        self.resources: dict[Any, Any] = {}
-        self._team = Team(self.threads)
-        self._finalizer = weakref.finalize(self, self._team.close)
+        self.resources: dict[Any, Any] = {} if resources is None else resources
+        self._team = team or Team(self.threads)
+        self._finalizer = None if team else weakref.finalize(self, self._team.close)
+        shared = {"threads": threads, "progress": progress, "resources": self.resources, "team": self._team}
+        make: Callable[..., Executor] = create or PlanExecutor
+        self._calls = SubgraphCalls(graph, partial(make, **shared))
 
     @property
     def subgraph(self) -> Subgraph:
@@ -154,7 +169,7 @@ class PlanExecutor:
         for begin, end in self._program.segments(first, last):
             step = self.plan.stages[begin][0]
             if isinstance(step, PythonStep):
-                self._evaluate(step)
+                self._evaluate(step.node)
             else:
                 shared = self._program.can_be_shared(begin, end)
                 self._team.run(self._program.walk(begin, end), alone=not shared)
@@ -170,36 +185,18 @@ class PlanExecutor:
 
     def call(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """See ``ops.Runtime.call``."""
-        raise NotImplementedError
+        return self._calls(subgraph, inputs)
 
     def close(self) -> None:
         """See ``Executor.close``."""
-        self._finalizer()
+        self._calls.close()
+        if self._finalizer is not None:
+            self._finalizer()
 
-    def _evaluate(self, step: PythonStep) -> None:
+    def _evaluate(self, node: Node) -> None:
         """Run an operator's NumPy reference on the arena."""
-        node = step.node
-        op = ops.find(node.operator.name)
-        assert op is not None
-        inputs = [None if t is None else self._value(t) for t in node.inputs]
-        try:
-            with np.errstate(all="ignore"):
-                results = op.execute(node, inputs, self)
-        except MiniliteError:
-            raise
-        except Exception as error:
-            raise InvokeError(
-                f"{node.operator} failed: {error}", op_index=node.operator.index, op_name=node.operator.name
-            ) from error
-        for tensor, result in zip(node.outputs, results, strict=True):
-            if result.shape != tensor.shape:
-                raise InvokeError(
-                    f"{node.operator}: {tensor} came out with shape {result.shape}",
-                    op_index=node.operator.index,
-                    op_name=node.operator.name,
-                    tensor=tensor.index,
-                    rule="output-shape",
-                )
+        values = {t.index: self._value(t) for t in node.inputs if t is not None}
+        for tensor, result in zip(node.outputs, evaluate(node, values, self), strict=True):
             with np.errstate(all="ignore"):
                 self._value(tensor)[...] = result
 

@@ -66,7 +66,7 @@ def assert_within_tolerance(
 def evaluate_litert(litert: Any, graph: Graph, *inputs: Array) -> tuple[Array, ...]:
     """The outputs, computed by LiteRT's resolver BUILTIN_REF, which no delegate changes."""
     interpreter = litert.Interpreter(
-        model_content=write_graph(prepare(graph)),
+        model_content=write_graph(prepare(graph, fold=False)),
         experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
         num_threads=1,
     )

@@ -170,6 +170,21 @@ class Op:
         """
         raise NotImplementedError
 
+    def known_outputs(self, node: Node) -> tuple[Array, ...] | None:
+        """The outputs, if they do not depend on what the model is given: ``prepare`` makes them constants.
+
+        Called once the shapes are known. A pure operator on constants is evaluated; an operator that
+        looks at shapes alone says so here.
+        """
+        if not self.pure or any(t is not None and not t.is_constant for t in node.inputs):
+            return None
+        with np.errstate(all="ignore"):
+            return self.evaluate(node, [None if t is None else t.data for t in node.inputs])
+
+    def subgraphs(self, node: Node) -> tuple[int, ...]:
+        """Numbers of the subgraphs that this node may run (``Runtime.call``)."""
+        return ()
+
     def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
         """What executors call: ``evaluate``, unless the operator has effects beyond its outputs."""
         return self.evaluate(node, inputs)
