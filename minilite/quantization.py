@@ -116,6 +116,82 @@ def round_half_away(value: Array | np.floating[Any]) -> Array:
     return rounded
 
 
+def quantize_rows_symmetric(rows: Array) -> tuple[Array, Array]:
+    """Float rows as int8 in [-127, 127], each with a scale of its own and zero at 0.
+
+    What operators do to their input when only their weights are quantized ("hybrid"):
+    ``PortableSymmetricQuantizeFloats`` of ``internal/reference/portable_tensor_utils.cc``.
+
+    Parameters
+    ----------
+    rows:
+        Finite numbers [rows, length]; computed on in float32.
+
+    Returns
+    -------
+    values, scales:
+        int8 [rows, length] and float32 [rows]; a row of zeros has the scale 1.
+    """
+    rows = rows.astype(np.float32, copy=False)
+    largest = np.max(np.abs(rows), axis=1, initial=np.float32(0))
+    zero = largest == 0
+    limit = np.float32(127)
+    scales = np.where(zero, np.float32(1), largest / limit)
+    inverse = np.where(zero, np.float32(0), limit / np.where(zero, np.float32(1), largest))
+    steps = np.clip(round_half_away(rows * inverse[:, None]), -limit, limit)
+    return steps.astype(np.int8), scales
+
+
+def quantize_rows_asymmetric(rows: Array) -> tuple[Array, Array, Int32Array]:
+    """Float rows as int8, each with a scale and a zero point that make the most of its range.
+
+    The range is widened to contain 0; the zero point is computed from the end that has less error, in
+    float64. ``NeonAsymmetricQuantizeFloats`` of ``internal/optimized/neon_tensor_utils.cc``, which on
+    x86 the reference kernels use, too: it takes the range in float32, and rounds before it adds the zero
+    point, where ``PortableAsymmetricQuantizeFloats`` does neither.
+
+    Parameters
+    ----------
+    rows:
+        Finite numbers [rows, length]; computed on in float32.
+
+    Returns
+    -------
+    values, scales, zero_points:
+        int8 [rows, length], float32 [rows] and int32 [rows]; a row of zeros has the scale 1.
+    """
+    rows = rows.astype(np.float32, copy=False)
+    low, high = integer_range(np.int8)
+    smallest = np.min(rows, axis=1, initial=np.float32(0))
+    largest = np.max(rows, axis=1, initial=np.float32(0))
+    zero = smallest == largest
+    scale = np.where(zero, 1.0, (largest - smallest).astype(np.float64) / (high - low))
+    below, above = smallest / scale, largest / scale
+    closer = -low + np.abs(below) < high + np.abs(above)
+    nudged = round_half_away(np.clip(np.where(closer, low - below, high - above), low, high))
+    zero_points = np.where(zero, 0.0, nudged).astype(np.int32)
+    scales = scale.astype(np.float32)
+    inverse = (1.0 / scales.astype(np.float64)).astype(np.float32)
+    steps = round_half_away(rows * inverse[:, None]) + zero_points[:, None]
+    return np.clip(steps, low, high).astype(np.int8), scales, zero_points
+
+
+def requantize_in_float64(
+    accumulator: npt.ArrayLike, scale: npt.ArrayLike, output: Tensor, limits: IntegerRange
+) -> Array:
+    """Accumulators to values of a quantized tensor: scale in float64, round half away from zero, add its
+    zero point, clamp.
+
+    What the reference kernels of FULLY_CONNECTED do instead of fixed point
+    (``reference/integer_ops/fully_connected.h``).
+    """
+    assert output.quantization is not None
+    real: Array = np.asarray(accumulator, np.float64) * np.asarray(scale, np.float64)
+    steps = round_half_away(real) + output.quantization.zero_point
+    clamped: Array = np.clip(steps, *limits)
+    return clamped.astype(output.dtype)
+
+
 def requantize(
     accumulator: npt.ArrayLike,
     multiplier: npt.ArrayLike,

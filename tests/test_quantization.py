@@ -13,7 +13,10 @@ from minilite.quantization import (
     multiply_by_quantized_multiplier_double_rounding,
     output_range,
     quantize_multiplier,
+    quantize_rows_asymmetric,
+    quantize_rows_symmetric,
     requantize,
+    requantize_in_float64,
     round_half_away,
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
@@ -155,3 +158,27 @@ def test_requantize_scales_moves_and_clamps() -> None:
     values = requantize([-100, -3, 3, 400], 1 << 30, 0, quantized(1.0, 10), (0, 100))
     np.testing.assert_array_equal(values, [0, 9, 12, 100])
     assert values.dtype == np.uint8
+
+
+def test_rows_are_quantized_symmetrically() -> None:
+    rows = np.array([[127, -1, 0.5, -0.5], [0, 0, 0, 0], [-2, 1, 0, 0]], np.float32)
+    values, scales = quantize_rows_symmetric(rows)
+    np.testing.assert_array_equal(values, [[127, -1, 1, -1], [0, 0, 0, 0], [-127, 64, 0, 0]])
+    np.testing.assert_array_equal(scales, np.array([1, 1, 2 / 127], np.float32))
+
+
+def test_rows_are_quantized_asymmetrically() -> None:
+    # 0 to 255 in steps of 1; nothing below zero; a row of zeros; the range is widened to hold zero.
+    rows = np.array([[-128, 127, 0.5, -0.5], [0, 255, 1, 2], [0, 0, 0, 0], [-51, -25.5, -51, -1]], np.float32)
+    values, scales, zero_points = quantize_rows_asymmetric(rows)
+    np.testing.assert_array_equal(
+        values, [[-128, 127, 1, -1], [-128, 127, -127, -126], [0, 0, 0, 0], [-128, -1, -128, 122]]
+    )
+    np.testing.assert_array_equal(scales, np.array([1, 1, 1, 0.2], np.float32))
+    np.testing.assert_array_equal(zero_points, [0, -128, 0, 127])
+
+
+def test_requantize_in_float64_rounds_half_away() -> None:
+    output = Tensor(0, "y", TensorType.INT8, (6,), (6,), Quantization(np.ones(1, np.float32), np.array([5])))
+    values = requantize_in_float64([1, 3, -1, -3, 1000, -1000], 0.5, output, (-128, 127))
+    np.testing.assert_array_equal(values, [6, 7, 4, 3, 127, -128])

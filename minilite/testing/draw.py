@@ -113,12 +113,21 @@ def spec_values(rng: np.random.Generator, spec: TensorSpec, *, special: bool = F
 
 
 @st.composite
-def with_inputs(draw: st.DrawFn, graph: Graph, *, special: bool | None = False) -> Case:
-    """The case of a graph with drawn values for all its inputs; ``special=None`` draws that, too."""
+def with_inputs(
+    draw: st.DrawFn, graph: Graph, *, special: bool | None = False, largest: float | None = None
+) -> Case:
+    """The case of a graph with drawn values for all its inputs; ``special=None`` draws that, too.
+
+    ``largest`` limits finite floats where they are added in an order of the runtime's own: whether large
+    ones overflow on the way would depend on it.
+    """
     rng = np.random.default_rng(draw(SEEDS))
     odd = draw(st.booleans()) if special is None else special
     tensors = [graph.main.tensors[i] for i in graph.main.inputs]
-    return Case(graph, tuple(_tensor_values(rng, t, odd) for t in tensors))
+    drawn = [_tensor_values(rng, t, odd) for t in tensors]
+    if largest is not None:
+        drawn = [np.where(np.isfinite(v), np.clip(v, -largest, largest), v).astype(v.dtype) for v in drawn]
+    return Case(graph, tuple(drawn))
 
 
 def _tensor_values(rng: np.random.Generator, tensor: Tensor, special: bool) -> Array:

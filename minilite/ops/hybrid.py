@@ -1,0 +1,64 @@
+"""Float operators with integer weights ("hybrid", "dynamic range"): the input is quantized during the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minilite.graph import Activation, Array, Node, Tensor
+from minilite.ops.base import refuse
+from minilite.quantization import quantize_rows_asymmetric, quantize_rows_symmetric
+
+
+def check_float_activation(node: Node) -> None:
+    """Refuse a number that is no fused activation; of hybrid and recurrent kernels all are."""
+    if node.options.fused_activation_function not in _ACTIVATIONS:
+        refuse(node, "has an unknown fused activation", rule="fused-activation")
+
+
+def apply_activation(activation: Activation, values: Array) -> Array:
+    """A fused activation on floats, infinities left as they are (``ApplyActivationToVector``)."""
+    with np.errstate(invalid="ignore"):
+        active: Array = _ACTIVATIONS[activation](values)
+    return active.astype(values.dtype, copy=False)
+
+
+_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    Activation.NONE: lambda x: x,
+    Activation.RELU: lambda x: np.maximum(x, 0),
+    Activation.RELU_N1_TO_1: lambda x: np.clip(x, -1, 1),
+    Activation.RELU6: lambda x: np.clip(x, 0, 6),
+    Activation.TANH: np.tanh,
+    Activation.SIGN_BIT: np.signbit,
+}
+
+
+def hybrid_product(rows: Array, weights: Array, tensor: Tensor, *, asymmetric: bool) -> Array:
+    """``rows @ weights.T`` on rows quantized to int8, float32 [rows, units].
+
+    Parameters
+    ----------
+    rows:
+        Finite floats [rows, depth].
+    weights, tensor:
+        int8 [units, depth], and the tensor with their scales.
+    asymmetric:
+        Whether the rows get zero points.
+
+    Notes
+    -----
+    ``BatchQuantizeFloats`` and ``MatrixBatchVectorMultiplyAccumulate`` of
+    ``internal/reference/portable_tensor_utils.cc``.
+    """
+    assert tensor.quantization is not None
+    if asymmetric:
+        values, scales, zero_points = quantize_rows_asymmetric(rows)
+    else:
+        values, scales = quantize_rows_symmetric(rows)
+        zero_points = np.zeros(len(rows), np.int32)
+    centred = values.astype(np.float64) - zero_points[:, None]
+    # Exact in float64; TFLite adds in int32, and has float32 of the sum.
+    sums = (centred @ weights.T.astype(np.float64)).astype(np.float32)
+    factors: Array = scales[:, None] * tensor.quantization.scales
+    return sums * factors
