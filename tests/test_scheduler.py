@@ -265,14 +265,18 @@ def test_a_fault_in_numpy_names_the_operator(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Sub, "evaluate", fail)
     executor = PlanExecutor(subtraction()[0], threads=2)
-    with pytest.raises(InvokeError, match=r"op 1 SUB failed on tensor 1 .*: ZeroDivisionError: planted") as caught:
+    with pytest.raises(
+        InvokeError, match=r"op 1 SUB failed on tensor 1 .*: ZeroDivisionError: planted"
+    ) as caught:
         executor.run()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert (caught.value.op_index, caught.value.op_name) == (1, "SUB")
     executor.close()
 
 
-def test_minilite_s_own_errors_keep_their_words_and_gain_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minilite_s_own_errors_keep_their_words_and_gain_the_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     error = InvokeError("planted", op_index=1)
 
     def fail(*_: object) -> Any:
