@@ -27,6 +27,7 @@ from minilite.version import __version__
 if TYPE_CHECKING:
     from minilite.interpreter import Interpreter, OpResolverType
     from minilite.model import Model, Outputs, load
+    from minilite.ops.custom import register_op
 
 _LAZY = {
     "Interpreter": "minilite.interpreter",
@@ -34,6 +35,7 @@ _LAZY = {
     "Model": "minilite.model",
     "Outputs": "minilite.model",
     "load": "minilite.model",
+    "register_op": "minilite.ops.custom",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "UnsupportedOpError",
     "__version__",
     "load",
+    "register_op",
 ]
 
 

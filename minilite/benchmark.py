@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minilite.executor import Executor
-from minilite.graph import Array, Subgraph, Tensor
+from minilite.graph import Array, Subgraph, Tensor, TensorType
 
 if TYPE_CHECKING:
     from minilite.litert import LiteRT
@@ -113,7 +113,7 @@ def random_inputs(tensors: Iterable[Tensor], seed: int = 0) -> dict[int, Array]:
     """Values for input tensors by tensor number, the same for the same seed.
 
     Floats are uniform in -1 ... 1, quantised and 8-bit integers cover their range, other integers are
-    zero, because they may be indices.
+    zero, because they may be indices, and texts are empty.
     """
     random = np.random.default_rng(seed)
     values = {}
@@ -124,9 +124,14 @@ def random_inputs(tensors: Iterable[Tensor], seed: int = 0) -> dict[int, Array]:
             limits = np.iinfo(tensor.dtype)
             value = random.integers(limits.min, limits.max, tensor.shape, tensor.dtype, endpoint=True)
         else:
-            value = np.zeros(tensor.shape)
-        values[tensor.index] = value.astype(tensor.dtype)
+            value = zeros(tensor)
+        values[tensor.index] = value.astype(tensor.type.array_dtype)
     return values
+
+
+def zeros(tensor: Tensor) -> Array:
+    """A value of zeros, or of empty texts."""
+    return np.full(tensor.shape, b"" if tensor.type is TensorType.STRING else 0, tensor.type.array_dtype)
 
 
 def set_inputs(executor: Executor, inputs: dict[int, Array]) -> None:

@@ -13,6 +13,8 @@ MAX_VALUES = 1 << 16
 """Values that one buffer may unfold to. Offsets may point to the same bytes again and again, so that a
 small buffer can promise more than memory holds."""
 
+_WIDTHS = (1, 2, 4, 8)
+
 
 def decode(buffer: bytes) -> Any:
     """The root value: a number, a string, bytes, None, a list or a dict of such.
@@ -29,6 +31,11 @@ def decode(buffer: bytes) -> Any:
     """
     if not buffer:
         return {}
+    if len(buffer) < 3 or buffer[-1] not in _WIDTHS:
+        raise ModelFormatError(
+            f"custom options of {len(buffer)} bytes are not a FlexBuffer: its last byte is a width",
+            rule="flexbuffer",
+        )
     try:
         return _Decoder().value(flexbuffers.GetRoot(buffer), 0)
     except ModelFormatError:

@@ -379,14 +379,14 @@ class Interpreter:
 class InterpreterWithCustomOps(Interpreter):
     """TFLite's entry for native custom operators, which minilite cannot call.
 
-    Custom operators are written in Python: see ``minilite.ops.operator``.
+    Custom operators are written in Python: see ``minilite.register_op``.
     """
 
     def __init__(self, custom_op_registerers: Sequence[Any] | None = None, **arguments: Any) -> None:
         if custom_op_registerers:
             raise UnsupportedOpError(
                 f"Looking up symbol {custom_op_registerers[0]!r} failed: custom operators in native "
-                "code cannot be used. Write the operator as a class with @minilite.ops.operator('ItsName').",
+                "code cannot be used. Write the operator in Python with @minilite.register_op('ItsName').",
                 rule="custom-op",
             )
         super().__init__(**arguments)

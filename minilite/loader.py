@@ -36,7 +36,7 @@ from minilite.graph import (
 from minilite.schema import Record, SchemaOptions
 from minilite.verify import shape_fault, verify
 
-__all__ = ["Source", "check_supported", "load_graph", "unsupported"]
+__all__ = ["Source", "check_supported", "load_graph", "supported_part", "unsupported"]
 
 _CUSTOM = tflite.BuiltinOperator.CUSTOM
 _EXTERNAL_BUFFER = 10
@@ -72,7 +72,41 @@ def load_graph(source: Source) -> Graph:
         )
     graph = _Loader(content, model).graph()
     verify(graph, content.name)
+    _verify_calls(graph, content.name)
     return graph
+
+
+def _verify_calls(graph: Graph, source: str) -> None:
+    """Check that operators run subgraphs that exist, and that none comes to run itself."""
+    callers: dict[int, dict[int, Node]] = {}
+    for subgraph in graph.subgraphs:
+        called = callers[subgraph.index] = {}
+        for node in subgraph.nodes():
+            op = ops.find(node.operator.name)
+            for number in op.subgraphs(node) if op is not None else ():
+                if not 0 <= number < len(graph.subgraphs):
+                    raise ModelFormatError(
+                        f"{source}: subgraph {subgraph.index} {node.operator}: runs subgraph {number}, "
+                        f"the file has {len(graph.subgraphs)}",
+                        op_index=node.operator.index,
+                        op_name=node.operator.name,
+                        rule="subgraph-index",
+                    )
+                called[number] = node
+    # Leaves first: what is left when nobody can be taken away any more calls in circles.
+    left = set(callers)
+    while leaves := {number for number in left if not left & callers[number].keys()}:
+        left -= leaves
+    if left:
+        number = min(left)
+        node = next(node for called, node in callers[number].items() if called in left)
+        raise ModelFormatError(
+            f"{source}: subgraph {number} {node.operator}: subgraphs {sorted(left)} run each other in a "
+            "circle, which would never end",
+            op_index=node.operator.index,
+            op_name=node.operator.name,
+            rule="recursion",
+        )
 
 
 _SHOWN_OF_A_KIND = 3
@@ -107,10 +141,38 @@ def check_supported(graph: Graph) -> None:
     shown = "\n  ".join(listing)
     raise UnsupportedOpError(
         f"minilite does not have {len(missing)} of the model's operators: {', '.join(missing)}\n  {shown}\n"
-        f"minilite has: {', '.join(ops.names())}",
+        f"minilite has: {', '.join(ops.names())}\n"
+        "Write the missing ones with @minilite.register_op, or run what stands before the first of them: "
+        "load(..., allow_missing=True), minilite run --allow-missing",
         [line for lines in missing.values() for line in lines],
         rule="unsupported-operator",
     )
+
+
+def supported_part(graph: Graph) -> Graph:
+    """The main subgraph up to its first operator that minilite does not have.
+
+    Its outputs are the model's own as far as they are reached, and all else that was computed and not
+    used up by then. A graph without such operators is returned as it is.
+    """
+
+    def can_run(subgraph: Subgraph) -> bool:
+        return all(runs(node) for node in subgraph.nodes())
+
+    def runs(node: Node) -> bool:
+        op = ops.find(node.operator.name)
+        return op is not None and all(can_run(graph.subgraphs[i]) for i in op.subgraphs(node))
+
+    main = graph.main
+    reached = tuple(node.operator for node in itertools.takewhile(runs, main.nodes()))
+    if len(reached) == len(main.operators):
+        return graph
+    used = {i for operator in reached for i in operator.inputs}
+    computed = [i for operator in reached for i in operator.outputs]
+    outputs = tuple(i for i in computed if i in main.outputs or i not in used) or main.inputs
+    part = replace(main, operators=reached, outputs=outputs)
+    signatures = tuple(s for s in graph.signatures if s.subgraph != main.index)
+    return replace(graph, subgraphs=(part, *graph.subgraphs[1:]), signatures=signatures)
 
 
 def _signature(node: Node) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from minilite.errors import PrepareError, TensorValueError
 from minilite.executor import Executor, Progress, create_executor, processors, resolve_backend
 from minilite.graph import Array, Graph, Shape, Tensor
-from minilite.loader import Source, check_supported, load_graph
+from minilite.loader import Source, check_supported, load_graph, supported_part
 from minilite.locks import ForkSafeLock
 from minilite.names import Names, input_names, output_names
 from minilite.prepare import prepare
@@ -30,6 +30,7 @@ def load(
     backend: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    allow_missing: bool = False,
 ) -> Model:
     """Load a .tflite model and make it ready to be called.
 
@@ -44,6 +45,9 @@ def load(
         Threads to compute with, by default one for each processor this process may use.
     progress:
         ``progress(done, total, name)``, called while kernels are compiled for the first time.
+    allow_missing:
+        Of a model with operators minilite does not have, run what stands before the first of them; the
+        outputs are what was computed by then (see ``loader.supported_part``).
 
     Raises
     ------
@@ -55,7 +59,10 @@ def load(
         An operator refuses its shapes, types or options.
     """
     graph = load_graph(_named(source))
-    check_supported(graph)
+    if allow_missing:
+        graph = supported_part(graph)
+    else:
+        check_supported(graph)
     model = Model(graph, backend=backend, threads=threads, progress=progress)
     if not any(-1 in tensor.shape_signature for tensor in model.inputs):
         model.warm_up()
@@ -122,7 +129,8 @@ class Model:
 
     Calls from several threads take turns: each uses all of the model's own threads, so that side by
     side they would only stand in each other's way. Pickles and copies carry the graph and the settings;
-    copies in one process share the weights.
+    copies in one process share the weights. What a model remembers from one call to the next (variables,
+    hash tables) is its own and is not carried over.
 
     Parameters
     ----------

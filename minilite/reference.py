@@ -172,6 +172,13 @@ def evaluate(node: Node, values: Mapping[int, Array], runtime: ops.Runtime) -> t
             results = op.execute(node, inputs, runtime)
     except Exception as error:
         raise _failure(node, error) from error
+    if len(results) != len(node.outputs):
+        raise InvokeError(
+            f"{node.operator} made {len(results)} values for {len(node.outputs)} outputs",
+            op_index=node.operator.index,
+            op_name=node.operator.name,
+            rule="output-count",
+        )
     for tensor, value in zip(node.outputs, results, strict=True):
         if not tensor.is_dynamic and value.shape != tensor.shape:
             raise InvokeError(

@@ -137,8 +137,7 @@ class Session:
                 tensor=tensor.index,
                 rule="read-only",
             )
-        array = np.asarray(value)
-        check(array, tensor)
+        array = check(np.asarray(value), tensor)
         if self._executor is None:
             raise TensorValueError(
                 "Cannot set tensor: Tensor is unallocated. Try calling allocate_tensors() first\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilite.errors import TensorValueError
-from minilite.graph import Array, Shape, Tensor
+from minilite.graph import Array, Shape, Tensor, TensorType
 
 _PLAIN = (bool, int, float, complex, list, tuple)
 
@@ -30,7 +30,9 @@ def convert(value: Any, tensor: Tensor, label: str) -> Array:
         raise TensorValueError(
             f"{label}: no array can be made of it: {error}", tensor=tensor.index
         ) from error
-    if not _may_cast(array, tensor.dtype, plain=isinstance(value, _PLAIN)):
+    if tensor.type is TensorType.STRING and array.dtype.kind in "SUO":
+        array = _strings(array, tensor, label)
+    elif not _may_cast(array, tensor.dtype, plain=isinstance(value, _PLAIN)):
         raise TensorValueError(
             f"{label}: expected {tensor.dtype}, given {array.dtype}. {dtype_advice(tensor, array.dtype)}",
             tensor=tensor.index,
@@ -46,6 +48,21 @@ def convert(value: Any, tensor: Tensor, label: str) -> Array:
     return array
 
 
+def _strings(array: Array, tensor: Tensor, label: str) -> Array:
+    """Texts as the bytes that a string tensor holds: those of ``str`` in UTF-8."""
+    texts = array.reshape(-1).tolist()
+    made = np.empty(array.size, object)
+    made[:] = [text.encode() if isinstance(text, str) else text for text in texts]
+    strange = next((text for text in made if not isinstance(text, bytes)), None)
+    if strange is not None:
+        raise TensorValueError(
+            f"{label}: expected texts, str or bytes, given {strange!r} among them",
+            tensor=tensor.index,
+            rule="dtype",
+        )
+    return made.reshape(array.shape)
+
+
 def _may_cast(array: Array, target: np.dtype[Any], *, plain: bool) -> bool:
     given = array.dtype.newbyteorder("=")
     if given == target or (given.kind == "f" and target.kind == "f"):
@@ -59,15 +76,18 @@ def _may_cast(array: Array, target: np.dtype[Any], *, plain: bool) -> bool:
     return plain or np.can_cast(given, target, "safe")
 
 
-def check(array: Array, tensor: Tensor) -> None:
+def check(array: Array, tensor: Tensor) -> Array:
     """Hold a value to TFLite's own rule: exactly the tensor's type and shape, byte order aside.
+
+    Returns what may be written to the tensor: the array, or for texts the bytes of each.
 
     Raises
     ------
     TensorValueError
         Its first line is TFLite's.
     """
-    if array.dtype.newbyteorder("=") != tensor.dtype or array.dtype.kind == "O":
+    texts = tensor.type is TensorType.STRING and array.dtype.kind in "SUO"
+    if not texts and (array.dtype.newbyteorder("=") != tensor.dtype or array.dtype.kind == "O"):
         raise TensorValueError(
             f"Cannot set tensor: Got value of type {type_name(array.dtype)} but expected type "
             f"{tensor.type.name} for input {tensor.index}, name: {tensor.name} \n"
@@ -76,7 +96,7 @@ def check(array: Array, tensor: Tensor) -> None:
             rule="dtype",
         )
     if array.shape == tensor.shape:
-        return
+        return _strings(array, tensor, f"Cannot set tensor {tensor.index}") if texts else array
     if array.ndim != len(tensor.shape):
         mismatch = f"Got {array.ndim} but expected {len(tensor.shape)} for input {tensor.index}."
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilite import ops
-from minilite.graph import Array, Graph, Operator, Quantization, Subgraph, Tensor, TensorType
+from minilite.graph import Array, Graph, Operator, Quantization, Shape, Subgraph, Tensor, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.convolution import Conv2DOptions
 from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
@@ -27,7 +27,8 @@ class Network:
 
     def tensor(self, *shape: int, type: TensorType = FLOAT, **fields: Any) -> int:
         index = len(self.tensors)
-        self.tensors.append(Tensor(index, f"t{index}", type, shape, shape, buffer=index + 1, **fields))
+        fields.setdefault("shape_signature", shape)
+        self.tensors.append(Tensor(index, f"t{index}", type, shape, buffer=index + 1, **fields))
         return index
 
     def input(self, *shape: int, type: TensorType = FLOAT, **fields: Any) -> int:
@@ -36,17 +37,21 @@ class Network:
 
     def constant(self, values: Array) -> int:
         values.flags.writeable = False
-        type = FLOAT if values.dtype == np.float32 else TensorType.INT32
-        return self.tensor(*values.shape, type=type, data=values)
+        types = {kind.array_dtype: kind for kind in reversed(TensorType) if kind.bits != 4}
+        return self.tensor(*values.shape, type=types[values.dtype], data=values)
 
-    def add(self, name: str, *inputs: int, options: Any = None, **output: Any) -> int:
+    def add(self, name: str, *inputs: int, options: Any = None, shape: Shape = (), **output: Any) -> int:
+        result = self.tensor(*shape, **output)
+        self.do(name, *inputs, options=options, outputs=(result,))
+        return result
+
+    def do(self, name: str, *inputs: int, options: Any = None, outputs: tuple[int, ...] = ()) -> None:
+        """An operator with these outputs, or with none."""
         op = ops.find(name)
         assert op is not None
         if options is None and op.options is not None:
             options = op.options()
-        result = self.tensor(**output)
-        self.operators.append(Operator(len(self.operators), name, inputs, (result,), options))
-        return result
+        self.operators.append(Operator(len(self.operators), name, inputs, outputs, options))
 
     def convolution(self, x: int, channels: int, in_channels: int, taps: int = 1) -> int:
         weights = self.rng.standard_normal((channels, taps, taps, in_channels)).astype(np.float32)
@@ -67,8 +72,12 @@ class Network:
 
     def graph(self, *outputs: int) -> Graph:
         """The prepared graph."""
-        main = Subgraph(0, "main", tuple(self.tensors), tuple(self.operators), tuple(self.inputs), outputs)
-        return prepare(Graph((main,)))
+        return prepare(Graph((self.subgraph(*outputs),)))
+
+    def subgraph(self, *outputs: int, index: int = 0) -> Subgraph:
+        """What was collected, as it would stand in a file."""
+        name = f"subgraph_{index}" if index else "main"
+        return Subgraph(index, name, tuple(self.tensors), tuple(self.operators), tuple(self.inputs), outputs)
 
 
 def branches(*, python_step: bool = False, size: int = 16) -> Graph:
@@ -94,3 +103,18 @@ def uint8(scale: float, zero_point: int) -> dict[str, Any]:
     """Fields of a quantized tensor."""
     quantization = Quantization(np.array([scale], np.float32), np.array([zero_point], np.int64))
     return {"type": TensorType.UINT8, "quantization": quantization}
+
+
+def floats(*values: float) -> Array:
+    """A row of float32."""
+    return np.array(values, np.float32)
+
+
+def ints(*values: int) -> Array:
+    """A row of int32."""
+    return np.array(values, np.int32)
+
+
+def longs(*values: int) -> Array:
+    """A row of int64."""
+    return np.array(values, np.int64)

@@ -29,7 +29,7 @@ LAYERS = (
     {"model", "interpreter", "benchmark"},
     {"images", "palette"},
     {"segmentation"},
-    {"overlay"},
+    {"overlay", "inputs"},
     {"cli"},
 )
 """From the bottom. A module imports from its own layer and those below; modules not named are free."""

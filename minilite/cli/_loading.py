@@ -22,7 +22,9 @@ def locate(model: str) -> FoundModel:
         return find_model(model, progress=lambda done, size: show(done, size, f"downloading {model}"))
 
 
-def open_model(found: FoundModel, *, backend: str = "auto", threads: int | None = None) -> Model:
+def open_model(
+    found: FoundModel, *, backend: str = "auto", threads: int | None = None, allow_missing: bool = False
+) -> Model:
     """The model, ready to run: its kernels are compiled, or taken from the cache on disk."""
     from minilite.model import load
 
@@ -32,7 +34,9 @@ def open_model(found: FoundModel, *, backend: str = "auto", threads: int | None 
             raise_interrupt()
             show(done, total, f"compiling once: {name.partition('[')[0]}")
 
-        return load(found.path, backend=backend, threads=threads, progress=progress)
+        return load(
+            found.path, backend=backend, threads=threads, progress=progress, allow_missing=allow_missing
+        )
 
 
 @contextmanager
