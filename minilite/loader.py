@@ -93,10 +93,12 @@ def _verify_calls(graph: Graph, source: str) -> None:
                         rule="subgraph-index",
                     )
                 called[number] = node
-    # Leaves first: what is left when nobody can be taken away any more calls in circles.
-    left = set(callers)
-    while leaves := {number for number in left if not left & callers[number].keys()}:
-        left -= leaves
+    # Without those that run nothing, or that nothing runs, again and again, only circles are left.
+    left: set[int] = set()
+    found = set(callers)
+    while left != found:
+        left = found
+        found = {n for n in left if left & callers[n].keys() and any(n in callers[m] for m in left)}
     if left:
         number = min(left)
         node = next(node for called, node in callers[number].items() if called in left)

@@ -272,8 +272,7 @@ def _vector_dtype(table: str, field: str, values: tuple[Any, ...]) -> np.dtype[A
             return size
 
     size = getattr(tflite, f"{table}Start{schema.camel_case(field)}Vector")(Probe(), 0)
-    if any(isinstance(value, float) for value in values):
-        kind = "f"
-    else:
-        kind = "i" if min(values) < 0 else "u"  # the same bits, and bytes past 127 fit
+    # Bytes past 127 fit into unsigned ones, and the bits are the same.
+    integer = "i" if min(values) < 0 else "u"
+    kind = "f" if any(isinstance(value, float) for value in values) else integer
     return np.dtype(f"{kind}{size}")
