@@ -106,6 +106,35 @@ def multiply_by_quantized_multiplier_double_rounding(
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 
 
+def multiply_by_reduced_multiplier_single_rounding(
+    value: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike
+) -> Int64Array:
+    """``value * multiplier * 2**(shift - 31)``, the multiplier rounded to 16 bits; ties towards +infinity.
+
+    What 64-bit sums are scaled with (int16 activations with int64 biases): the overload for int64 of
+    ``MultiplyByQuantizedMultiplier`` of ``internal/common.cc``.
+
+    Parameters
+    ----------
+    value:
+        Sums of at most 48 bits, of any shape.
+    multiplier, shift:
+        As ``quantize_multiplier`` makes them; they broadcast against ``value``.
+    """
+    total_shift = 15 - np.asarray(shift, np.int64)
+    left, right = np.maximum(-total_shift, 0), np.maximum(total_shift, 0)
+    product: Int64Array = (np.asarray(value, np.int64) * reduced_multiplier(multiplier)) << left
+    half: Int64Array = (np.int64(1) << right) >> 1
+    rounded: Int64Array = (product + half) >> right
+    return rounded
+
+
+def reduced_multiplier(multiplier: npt.ArrayLike) -> Int64Array:
+    """A multiplier's upper 16 bits, rounded, at most ``2**15 - 1``."""
+    reduced: Int64Array = np.minimum((np.asarray(multiplier, np.int64) + (1 << 15)) >> 16, 0x7FFF)
+    return reduced
+
+
 def round_half_away(value: Array | np.floating[Any]) -> Array:
     """Round to an integer, ties away from zero (C's ``round``), in the float type given.
 
@@ -202,6 +231,19 @@ def requantize(
     """Accumulators to values of a quantized tensor: scale (double rounding), add its zero point, clamp."""
     assert output.quantization is not None
     scaled = multiply_by_quantized_multiplier_double_rounding(accumulator, multiplier, shift)
+    return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
+
+
+def requantize_wide(
+    accumulator: npt.ArrayLike,
+    multiplier: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    output: Tensor,
+    limits: IntegerRange,
+) -> Array:
+    """As ``requantize`` for 64-bit accumulators: a multiplier reduced to 16 bits, single rounding."""
+    assert output.quantization is not None
+    scaled = multiply_by_reduced_multiplier_single_rounding(accumulator, multiplier, shift)
     return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
 
 

@@ -34,6 +34,14 @@ _ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
+def quantize_rows(rows: Array, *, asymmetric: bool) -> tuple[Array, Array, Array]:
+    """Float rows as int8 [rows, length], float32 scales and int32 zero points [rows]."""
+    if asymmetric:
+        return quantize_rows_asymmetric(rows)
+    values, scales = quantize_rows_symmetric(rows)
+    return values, scales, np.zeros(len(rows), np.int32)
+
+
 def hybrid_product(rows: Array, weights: Array, tensor: Tensor, *, asymmetric: bool) -> Array:
     """``rows @ weights.T`` on rows quantized to int8, float32 [rows, units].
 
@@ -52,11 +60,7 @@ def hybrid_product(rows: Array, weights: Array, tensor: Tensor, *, asymmetric: b
     ``internal/reference/portable_tensor_utils.cc``.
     """
     assert tensor.quantization is not None
-    if asymmetric:
-        values, scales, zero_points = quantize_rows_asymmetric(rows)
-    else:
-        values, scales = quantize_rows_symmetric(rows)
-        zero_points = np.zeros(len(rows), np.int32)
+    values, scales, zero_points = quantize_rows(rows, asymmetric=asymmetric)
     centred = values.astype(np.float64) - zero_points[:, None]
     # Exact in float64; TFLite adds in int32, and has float32 of the sum.
     sums = (centred @ weights.T.astype(np.float64)).astype(np.float32)
