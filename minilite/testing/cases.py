@@ -15,24 +15,43 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from hypothesis.strategies import SearchStrategy
 
+from minilite.errors import MiniliteError
 from minilite.graph import Array, Graph
+from minilite.prepare import prepare
+from minilite.writer import write_graph
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model of one operator (``models.one_op``) and the values of its inputs, in the graph's order."""
+    """A model of one operator (``models.one_op``) and the values of its inputs, in the graph's order.
+
+    The model may be a network of several operators, too.
+    """
 
     graph: Graph
     inputs: tuple[Array, ...]
 
+    @cached_property
+    def prepared(self) -> Graph:
+        """The graph with its shapes, nothing folded; ``PrepareError`` where minilite refuses it."""
+        return prepare(self.graph, fold=False)
+
+    @cached_property
+    def model(self) -> bytes:
+        """The case as a file, with the shapes that minilite infers where it does not refuse."""
+        try:
+            return write_graph(self.prepared)
+        except MiniliteError:
+            return write_graph(self.graph)
+
     def __repr__(self) -> str:
-        (operator,) = self.graph.main.operators
+        operators = ", ".join(f"{operator.name} {operator.options}" for operator in self.graph.main.operators)
         tensors = ", ".join(map(str, self.graph.main.tensors))
-        return f"<{operator.name} {operator.options} of {tensors}>"
+        return f"<{operators} of {tensors}>"
 
 
 @dataclass(frozen=True)
@@ -127,8 +146,12 @@ def known_faults(operator: str | None = None, runtime: str | None = None) -> tup
 
 def fault_of(case: Case, variant: str, runtime: str) -> KnownFault | None:
     """The declared fault of a runtime that concerns this case, if any."""
-    (node,) = case.graph.main.operators
-    found = (f for f in known_faults(node.name, runtime) if variant in f.variants and f.concerns(case))
+    operators = {operator.name for operator in case.graph.main.operators}
+    found = (
+        fault
+        for fault in known_faults(runtime=runtime)
+        if fault.operator in operators and variant in fault.variants and fault.concerns(case)
+    )
     return next(found, None)
 
 
