@@ -75,13 +75,17 @@ def prepare(
 def _prepared_outputs(node: Node, *, fold: bool) -> list[Tensor]:
     """A node's outputs as its operator says they are."""
     op = _operator(node)
+    # Of what an earlier prepare() found out for other shapes, nothing stays.
+    declared = [
+        replace(t, data=None, is_dynamic=False) if t.is_constant or t.is_dynamic else t for t in node.outputs
+    ]
     if any(tensor is not None and tensor.is_dynamic for tensor in node.inputs):
         # Nothing can be said, or checked, before the inputs have their shapes.
-        return [_dynamic(tensor) for tensor in node.outputs]
+        return [replace(tensor, is_dynamic=True) for tensor in declared]
     shapes = infer_shapes(node)
     outputs = [
-        _dynamic(tensor) if shape is None else _resized(tensor, shape, f"{node.operator}: ")
-        for tensor, shape in zip(node.outputs, shapes, strict=True)
+        replace(tensor, is_dynamic=True) if shape is None else _resized(tensor, shape, f"{node.operator}: ")
+        for tensor, shape in zip(declared, shapes, strict=True)
     ]
     if not fold or any(t.nbytes > FOLDED_BYTES or t.is_variable for t in outputs):
         return outputs
@@ -94,7 +98,7 @@ def _prepared_outputs(node: Node, *, fold: bool) -> list[Tensor]:
 def _known_values(op: ops.Op, node: Node, outputs: Sequence[Tensor]) -> tuple[Array, ...] | None:
     """What a node always computes, or None."""
     sources = [node.operator, *(t.data for t in node.inputs if t is not None and t.data is not None)]
-    key = (*map(id, sources), *(t.shape for t in outputs))
+    key = (*map(id, sources), *(None if t is None else t.shape for t in (*node.inputs, *outputs)))
     values = _remembered(key, sources)
     if values is not None:
         return values
@@ -140,10 +144,6 @@ def _frozen(value: Array, tensor: Tensor) -> Array:
 
 def _constant(tensor: Tensor, value: Array) -> Tensor:
     return replace(tensor, shape=value.shape, data=value, is_dynamic=False)
-
-
-def _dynamic(tensor: Tensor) -> Tensor:
-    return tensor if tensor.is_dynamic else replace(tensor, is_dynamic=True)
 
 
 def _operator(node: Node) -> ops.Op:

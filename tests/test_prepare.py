@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from minilite import ops
 from minilite.errors import PrepareError, UnsupportedOpError
-from minilite.graph import Graph, Node, Shape, TensorType
+from minilite.graph import Array, Graph, Node, Shape, TensorType
 from minilite.loader import load_graph, unsupported
 from minilite.ops import Op
 from minilite.prepare import prepare
@@ -22,11 +23,34 @@ from minilite.testing.models import constant, one_op, tensor
 class Doubled(Op):
     """Twice as long as its input; with a second input, a length known only at run time."""
 
+    evaluated = 0
+
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         if len(node.inputs) > 1:
             return (None,)
         (length,) = node.input(0).shape
         return ((2 * length,),)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        assert inputs[0] is not None
+        type(self).evaluated += 1
+        return (np.concatenate([inputs[0], inputs[0]]),)
+
+
+class Length(Op):
+    """How long its input is: known before the run."""
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        return ((1,),)
+
+    def known_outputs(self, node: Node) -> tuple[Array, ...] | None:
+        return (np.array(node.input(0).shape, np.int32),)
+
+
+class Drawn(Doubled):
+    """Not the same each time."""
+
+    pure = False
 
 
 class Given(Op):
@@ -43,7 +67,16 @@ GIVEN = Given()
 
 @pytest.fixture(autouse=True)
 def operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "find", {"DOUBLED": Doubled(), "GIVEN": GIVEN}.get)
+    monkeypatch.setattr(
+        ops,
+        "find",
+        {
+            "DOUBLED": Doubled(),
+            "DRAWN": Drawn(),
+            "LENGTH": Length(),
+            "GIVEN": GIVEN,
+        }.get,
+    )
 
 
 def chain(length: int) -> Graph:
@@ -83,6 +116,60 @@ def test_numpy_shapes_become_python_integers() -> None:
 def test_a_shape_known_only_at_run_time_stays_as_declared() -> None:
     graph = one_op("DOUBLED", [tensor((3,)), tensor((1,))], [tensor((7,))])
     assert prepare(graph).main.tensors[2].shape == (7,)
+
+
+def test_what_follows_a_dynamic_tensor_is_dynamic_and_not_asked() -> None:
+    graph = chain(2)
+    first, second = graph.main.operators
+    operators = (replace(first, inputs=(0, 0)), second)
+    prepared = prepare(replace(graph, subgraphs=(replace(graph.main, operators=operators),)))
+    assert [t.is_dynamic for t in prepared.main.tensors] == [False, True, True]
+    assert not any(t.is_dynamic for t in prepare(graph).main.tensors)
+
+
+def constants(name: str = "DOUBLED") -> Graph:
+    """One operator on the constant [1, 2]."""
+    return one_op(name, [constant(np.arange(1, 3, dtype=np.float32))], [tensor((4,))])
+
+
+def test_an_operator_on_constants_is_folded() -> None:
+    graph = prepare(constants())
+    (node,) = graph.main.nodes()
+    assert node.is_folded
+    assert node.output.data is not None
+    assert node.output.data.tolist() == [1, 2, 1, 2]
+    assert not node.output.data.flags.writeable
+    assert not next(iter(prepare(constants(), fold=False).main.nodes())).is_folded
+    assert not next(iter(prepare(constants("DRAWN")).main.nodes())).is_folded
+
+
+def test_folding_again_gives_the_same_array_while_it_is_in_use() -> None:
+    graph = constants()
+    before = Doubled.evaluated
+    first, second = prepare(graph).main.tensors[1].data, prepare(graph).main.tensors[1].data
+    assert first is second
+    assert Doubled.evaluated == before + 1
+    assert prepare(constants()).main.tensors[1].data is not first
+    del first, second
+    gc.collect()
+    assert prepare(graph).main.tensors[1].data is not None
+    assert Doubled.evaluated == before + 3
+
+
+def test_a_value_too_large_to_keep_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilite.prepare.FOLDED_BYTES", 15)
+    assert not prepare(constants()).main.tensors[1].is_constant
+    monkeypatch.setattr("minilite.prepare.FOLDED_BYTES", 16)
+    assert prepare(constants()).main.tensors[1].is_constant
+
+
+def test_a_known_value_follows_a_new_shape() -> None:
+    graph = one_op("LENGTH", [tensor((3,))], [tensor((1,), TensorType.INT32)])
+    prepared = prepare(graph)
+    for again in (prepared, prepare(prepared, {0: (5,)}), prepare(graph, {0: (5,)})):
+        value = again.main.tensors[1].data
+        assert value is not None
+        assert value.tolist() == list(again.main.tensors[0].shape)
 
 
 def test_another_subgraph() -> None:
