@@ -70,7 +70,8 @@ class _Reduction(Op):
             return ()
         axes = [normalized_axis(value, rank) for value in values]
         if None in axes:
-            refuse(node, f"axis {values[axes.index(None)]} does not exist in {x}", rule="axis-range", tensor=x)
+            wrong = values[axes.index(None)]
+            refuse(node, f"axis {wrong} does not exist in {x}", rule="axis-range", tensor=x)
         return tuple(sorted({axis for axis in axes if axis is not None}))
 
     def _output_shape(self, node: Node, axes: Sequence[int]) -> Shape:
@@ -106,7 +107,9 @@ def _rows(x: Array, axes: Sequence[int]) -> Array:
     """The elements to be reduced side by side on the last axis, in their order; the other axes before."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     length = prod(x.shape[axis] for axis in axes)
-    return x.transpose(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), length)
+    rows = x.transpose(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), length)
+    # NumPy adds in pairs, which loses less, only along the last axis of memory.
+    return np.ascontiguousarray(rows)
 
 
 def _check_zero_point_of_int16(node: Node) -> None:
@@ -160,7 +163,7 @@ class Sum(_Addition):
     def _reduce(self, node: Node, rows: Array) -> Array:
         if is_quantized(node.input(0)):
             return self._quantized(node, rows)
-        return np.add.reduce(rows, axis=-1, dtype=rows.dtype)
+        return np.asarray(np.add.reduce(rows, axis=-1, dtype=rows.dtype))
 
     def tolerance(self, node: Node) -> Tolerance:
         return _rounding_of_sum(self.length(node), 0)
@@ -177,14 +180,14 @@ class Mean(_Addition):
     def _reduce(self, node: Node, rows: Array) -> Array:
         length = rows.shape[-1]
         if rows.dtype.kind == "f":
-            return np.add.reduce(rows, axis=-1) / rows.dtype.type(length)
+            return np.asarray(np.add.reduce(rows, axis=-1) / rows.dtype.type(length))
         if length == 0:
             return np.zeros(rows.shape[:-1], rows.dtype)
         if is_quantized(node.input(0)):
             return self._quantized(node, rows)
-        sums = np.add.reduce(rows, axis=-1, dtype=np.int64)
-        means: Array = sums // length
-        return (means + ((sums < 0) & (sums % length != 0))).astype(rows.dtype)
+        sums: Int64Array = np.asarray(np.add.reduce(rows, axis=-1, dtype=np.int64))
+        means: Int64Array = sums // length + ((sums < 0) & (sums % length != 0))
+        return means.astype(rows.dtype)
 
     def scaling(self, node: Node, length: int) -> tuple[int, int]:
         multiplier, shift = super().scaling(node, length)
@@ -239,7 +242,7 @@ class ReduceProd(_Reduction):
             return self._quantized(node, rows)
         if rows.shape[-1] == 0:
             return np.ones(rows.shape[:-1], rows.dtype)
-        # In order, as a product that overflows on the way depends on it.
+        # One by one, as it depends on the order whether a product overflows on the way.
         return np.multiply.accumulate(rows, axis=-1, dtype=rows.dtype)[..., -1]
 
     def _quantized(self, node: Node, rows: Array) -> Array:
@@ -299,8 +302,10 @@ class _Extreme(_Reduction):
 
     def _reduce(self, node: Node, rows: Array) -> Array:
         if rows.ndim > 1 or not rows.size:
-            return self.choose.reduce(rows, axis=-1, initial=self.start(rows.dtype))  # type: ignore[no-any-return]
-        return rows[0] if rows[0] != rows[0] else np.asarray(self.choose.reduce(rows))  # noqa: PLR0124
+            return np.asarray(self.choose.reduce(rows, axis=-1, initial=self.start(rows.dtype)))
+        if np.isnan(rows[0]):
+            return rows[:1]
+        return np.asarray(self.choose.reduce(rows))
 
 
 @operator("REDUCE_MAX")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from minilite.graph import Array, Shape, TensorType
 from minilite.ops.reduction import ReducerOptions
 from minilite.testing.cases import Case, known_fault, strategy
-from minilite.testing.draw import QUANTIZED, SEEDS, shapes, specs, type_of, values
+from minilite.testing.draw import SEEDS, shapes, specs, type_of, values
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
 
 _NUMBERS = ("float32", "int32", "int64", "uint8", "int8", "int16")
