@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minilite.graph import Node, Tensor, TensorType
+from minilite.errors import InvokeError
+from minilite.graph import Array, Node, Tensor, TensorType
 from minilite.ops.base import refuse
 from minilite.quantization import FUSED_ACTIVATIONS
 
@@ -141,6 +142,19 @@ def check_same_quantization(node: Node, tensor: Tensor, other: Tensor) -> None:
             f"{b.zero_point}: they must be equal",
             rule="quantization-equal",
             tensor=tensor,
+        )
+
+
+def check_values(node: Node, position: int, wrong: Array, message: str, *, rule: str) -> None:
+    """Refuse, while running, values of an input: those that ``wrong`` marks; the first is named."""
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InvokeError(
+            f"{node.input(position)}: {message} at {index}",
+            op_index=node.operator.index,
+            op_name=node.operator.name,
+            tensor=node.input(position).index,
+            rule=rule,
         )
 
 
