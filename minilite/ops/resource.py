@@ -56,10 +56,26 @@ def _fail(node: Node, message: str, rule: str) -> NoReturn:
     )
 
 
-def _handle(node: Node, key: Hashable, runtime: Runtime) -> Array:
-    """The number that stands for a named resource, in the shape of the output."""
-    numbers = runtime.resources.setdefault("handles", {})
-    return np.full(node.output.shape, numbers.setdefault(key, len(numbers)), np.int32)
+_names: list[Hashable] = []
+"""Every name that a resource had in this process. A handle is a place in this list, so that it is a
+constant of the model; resources themselves are kept by name, which other processes understand."""
+
+
+def _handle(node: Node, name: Hashable) -> Array:
+    """The number that stands for a name, in the shape of the output."""
+    if name not in _names:
+        _names.append(name)
+    return np.full(node.output.shape, _names.index(name), np.int32)
+
+
+def _name(node: Node, inputs: Sequence[Array | None]) -> Hashable:
+    """What the handle, the first input, stands for."""
+    handle = inputs[0]
+    assert handle is not None
+    number = int(handle.reshape(-1)[0])
+    if not 0 <= number < len(_names):
+        _fail(node, f"{node.input(0)} holds {number}, which is no handle", "resource-handle")
+    return _names[number]
 
 
 def _check_handle(node: Node, tensor: Tensor) -> None:
@@ -75,23 +91,16 @@ def _handle_shape(node: Node) -> tuple[Shape | None, ...]:
 
 
 @operator("VAR_HANDLE")
-class VarHandle(_Stateful):
-    """The handle of the variable of that name (TFLite's ``kernels/var_handle.cc``)."""
+class VarHandle(Op):
+    """The handle of the variable of that name (TFLite's ``kernels/var_handle.cc``): a constant."""
 
     options = VarHandleOptions
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         return _handle_shape(node)
 
-    def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
-        key = ("variable", node.options.container, node.options.shared_name)
-        return (_handle(node, key, runtime),)
-
-
-def _variable_key(inputs: Sequence[Array | None]) -> Hashable:
-    handle = inputs[0]
-    assert handle is not None
-    return ("variable", int(handle.reshape(-1)[0]))
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        return (_handle(node, ("variable", node.options.container, node.options.shared_name)),)
 
 
 @operator("ASSIGN_VARIABLE")
@@ -111,7 +120,8 @@ class AssignVariable(_Stateful):
     def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
         value = inputs[1]
         assert value is not None
-        runtime.resources[_variable_key(inputs)] = value.copy()
+        # A new array each time: what was read before may still be in use.
+        runtime.resources[_name(node, inputs)] = value.copy()
         return ()
 
 
@@ -131,8 +141,8 @@ class ReadVariable(_Stateful):
         return (None if -1 in y.shape_signature or not y.shape else y.shape,)
 
     def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
-        value = runtime.resources.get(_variable_key(inputs))
-        if value is None:
+        value = runtime.resources.get(_name(node, inputs))
+        if not isinstance(value, np.ndarray):
             _fail(node, f"reads the variable of {node.input(0)} before it is assigned", "unassigned-variable")
         if value.dtype != node.output.type.array_dtype:
             _fail(node, f"reads {value.dtype} into {node.output}", "types")
@@ -160,18 +170,16 @@ class Hashtable(_Stateful):
         return _handle_shape(node)
 
     def execute(self, node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> tuple[Array, ...]:
-        handle = _handle(node, ("table", node.options.table_id), runtime)
-        runtime.resources.setdefault(("table", int(handle.reshape(-1)[0])), {})
-        return (handle,)
+        name = ("table", node.options.table_id)
+        runtime.resources.setdefault(name, {})
+        return (_handle(node, name),)
 
 
 def _table(node: Node, inputs: Sequence[Array | None], runtime: Runtime) -> dict[Any, Any]:
-    handle = inputs[0]
-    assert handle is not None
-    table = runtime.resources.get(("table", int(handle.reshape(-1)[0])))
-    if table is None:
+    table = runtime.resources.get(_name(node, inputs))
+    if not isinstance(table, dict):
         _fail(node, f"there is no table behind {node.input(0)}", "resource-handle")
-    return table  # type: ignore[no-any-return]
+    return table
 
 
 def _check_keys_and_values(node: Node, keys: Tensor, values: Tensor) -> None:

@@ -80,6 +80,21 @@ def test_reading_before_assigning_is_an_error() -> None:
         Model(Graph((net.subgraph(y),)))(floats(0))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_read_stays_when_the_variable_changes(backend: str) -> None:
+    """``t = v; v = x; y = t + x``, where v begins at [10, 20]."""
+    net = Network()
+    x = net.input(2)
+    net.do("CALL_ONCE", options=CallOnceOptions(1))
+    variable = handle(net)
+    read = net.add("READ_VARIABLE", variable, shape=(2,))
+    net.do("ASSIGN_VARIABLE", variable, x)
+    y = net.add("ADD", read, x, shape=(2,))
+    model = Model(Graph((net.subgraph(y), counter().subgraphs[1])), backend=backend)
+    assert model(floats(1, 2))[0].tolist() == [11, 22]
+    assert model(floats(5, 5))[0].tolist() == [6, 7]
+
+
 def test_a_variable_takes_the_shape_it_is_assigned() -> None:
     net = Network()
     x = net.input(1, shape_signature=(-1,))
