@@ -33,19 +33,19 @@ def quantize_multiplier(real: npt.ArrayLike) -> tuple[Int32Array, Int32Array]:
     Parameters
     ----------
     real:
-        float64 factors, finite and not negative, of any shape.
+        float64 factors, finite, of any shape.
 
     Returns
     -------
     multiplier, shift:
-        int32, of the shape of ``real``; the multiplier is 0 or in [2**30, 2**31).
+        int32, of the shape of ``real``; the multiplier is 0 or its magnitude in [2**30, 2**31).
 
     Notes
     -----
     ``QuantizeMultiplier`` of ``internal/quantization_util.cc``.
     """
     fraction, exponent = np.frexp(np.asarray(real, np.float64))
-    multiplier = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64)
+    multiplier: Int64Array = round_half_away(fraction * 2.0**31).astype(np.int64)
     carried = multiplier == 1 << 31
     multiplier = np.where(carried, 1 << 30, multiplier)
     shift = exponent + carried
@@ -126,7 +126,9 @@ def multiply_by_reduced_multiplier_single_rounding(
     product: Int64Array = (np.asarray(value, np.int64) * reduced_multiplier(multiplier)) << left
     half: Int64Array = (np.int64(1) << right) >> 1
     rounded: Int64Array = (product + half) >> right
-    return rounded
+    # The result is of 32 bits in C.
+    wrapped: Int64Array = rounded.astype(np.int32).astype(np.int64)
+    return wrapped
 
 
 def reduced_multiplier(multiplier: npt.ArrayLike) -> Int64Array:

@@ -7,16 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="plans need Numba")
-from minilite_kernels import vector
 
 from minilite.graph import Array, Graph, Padding, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
-from minilite.ops.convolution import Conv2DOptions
-from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
 from minilite.ops.elementwise import AddOptions
 from minilite.ops.pooling import Pool2DOptions
 from minilite.ops.resize import ResizeBilinearOptions
@@ -102,35 +99,6 @@ def windows(draw: st.DrawFn, picture: TensorSpec, taps: tuple[int, int], *, dila
 
 
 @st.composite
-def convolutions(draw: st.DrawFn, *, depthwise: bool) -> Case:
-    kind, seed = draw(TYPES), draw(SEEDS)
-    rng = np.random.default_rng(seed)
-    x = draw(pictures(kind, st.sampled_from([1, 3, 8, 16, 17, 40])))
-    in_c = x.shape[3]
-    out_c = in_c if depthwise else draw(st.sampled_from([1, 5, 16, 17, 33, 70]))
-    taps = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
-    window = draw(windows(x, taps, dilated=True))
-    shape = (1, *taps, in_c) if depthwise else (out_c, *taps, in_c)
-    depth = taps[0] * taps[1] * (1 if depthwise else in_c)
-    weights = random_values(rng, shape, kind)
-    if kind is FLOAT:
-        filters, bias = constant(weights), constant(random_values(rng, (out_c,), FLOAT))
-    else:
-        # uint8 filters have one scale and a zero point, int8 filters a scale for each channel.
-        scales: Any = 0.01 if kind is UINT8 else (rng.random(out_c) * 0.02 + 0.001).tolist()
-        zero: Any = draw(zero_points(UINT8)) if kind is UINT8 else [0] * out_c
-        filters = constant(
-            weights, kind, scale=scales, zero_point=zero, quantized_dimension=3 if depthwise else 0
-        )
-        bias = constant(rng.integers(-2000, 2000, out_c), INT32)
-    y = draw(specs(kind, 0.02 * 0.3 * depth**0.5))
-    optional = bias if draw(st.booleans()) else None
-    name, options = ("DEPTHWISE_CONV_2D", DepthwiseConv2DOptions) if depthwise else ("CONV_2D", Conv2DOptions)
-    graph = one_op(name, [x, filters, optional], [y], options(**window))
-    return Case(prepare(graph), seed, special=draw(st.booleans()))
-
-
-@st.composite
 def pools(draw: st.DrawFn) -> Case:
     kind = draw(TYPES)
     x = draw(pictures(kind, st.integers(1, 20)))
@@ -211,19 +179,6 @@ def reshapes(draw: st.DrawFn) -> Case:
     options = ReshapeOptions(new_shape=tuple(draw(st.permutations([-1, 1, 3]))))
     graph = one_op("RESHAPE", [draw(specs(kind, shape=shape))], [draw(specs(kind))], options)
     return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
-@settings(max_examples=80)
-@given(convolutions(depthwise=False))
-def test_conv_2d(case: Case) -> None:
-    assert_parity(case)
-
-
-@settings(max_examples=80)
-@given(convolutions(depthwise=True))
-def test_depthwise_conv_2d(case: Case) -> None:
-    # Fewer channels than a vector has lanes are left to the reference.
-    assert_parity(case, kernel=case.graph.main.tensors[0].shape[3] >= vector.WIDTH)
 
 
 @given(pools())

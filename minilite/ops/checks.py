@@ -90,12 +90,18 @@ def check_activation(node: Node) -> None:
 
 
 def check_quantized(
-    node: Node, tensor: Tensor, *, channels: tuple[int, int] | None = None, zero_scales: bool = False
+    node: Node,
+    tensor: Tensor,
+    *,
+    channels: tuple[int, int] | None = None,
+    zero_scales: bool = False,
+    negative_scales: bool = False,
 ) -> None:
     """Refuse missing or useless quantization.
 
     Only with ``channels`` (an axis, its size) may the tensor have more than one scale: one for each
-    slice of that axis. A scale of zero is for weights: converters give it to a filter of zeros.
+    slice of that axis. Scales of zero and negative ones are for weights: converters give the first to a
+    filter of zeros, and networks whose normalization was folded into the scales have the second.
     """
     q = tensor.quantization
     if q is None:
@@ -105,7 +111,9 @@ def check_quantized(
             rule="quantization-missing",
             tensor=tensor,
         )
-    usable = np.isfinite(q.scales) & ((q.scales > 0) | (zero_scales & (q.scales == 0)))
+    usable = np.isfinite(q.scales) & (
+        (q.scales > 0) | (zero_scales & (q.scales == 0)) | (negative_scales & (q.scales < 0))
+    )
     if not usable.all():
         wrong = q.scales[~usable][0]
         refuse(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
+    Types,
     check_activation,
     check_arity,
     check_positive,
@@ -18,15 +18,41 @@ from minilite.ops.checks import (
     check_rank,
     check_types,
 )
-from minilite.ops.lowering import grain, kernel_window, shifts_fit
-from minilite.quantization import Int32Array, is_quantized, output_range, quantize_multiplier, requantize
-from minilite.shapes import Window, padded_size
-
-_TYPES = (
-    (TensorType.FLOAT32,) * 4,
-    (TensorType.UINT8, TensorType.UINT8, TensorType.INT32, TensorType.UINT8),
-    (TensorType.INT8, TensorType.INT8, TensorType.INT32, TensorType.INT8),
+from minilite.ops.convolution_parameters import (
+    convolution_geometry,
+    has_wide_sums,
+    is_hybrid,
+    quantized_multipliers,
+    weight_scales,
+    zero_points,
 )
+from minilite.ops.convolution_steps import has_constant_weights, lower_float, lower_quantized
+from minilite.ops.lowering import shifts_fit
+from minilite.quantization import (
+    is_quantized,
+    output_range,
+    quantize_rows_asymmetric,
+    quantize_rows_symmetric,
+    requantize,
+    requantize_wide,
+)
+from minilite.shapes import Window
+
+_F32, _U8, _I8, _I4 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT4
+_I16, _I32, _I64 = TensorType.INT16, TensorType.INT32, TensorType.INT64
+
+TYPES = (
+    (_F32, _F32, _F32, _F32),
+    (_U8, _U8, _I32, _U8),
+    (_I8, _I8, _I32, _I8),
+    (_I8, _I4, _I32, _I8),
+    (_I16, _I8, _I64, _I16),
+    (_I16, _I4, _I64, _I16),
+    # Hybrid: weights of few bits, the picture is quantized during the run.
+    (_F32, _I8, _F32, _F32),
+    (_F32, _I4, _F32, _F32),
+)
+"""What both convolutions take: picture, filter, bias; output."""
 
 
 @dataclass(frozen=True)
@@ -42,77 +68,23 @@ class Conv2DOptions:
     quantized_bias_type: TensorType = TensorType.FLOAT32
 
 
-def convolution_geometry(node: Node) -> Window:
-    """Sizes, strides and padding of either convolution, from an accepted node."""
-    batch, in_h, in_w, in_c = node.input(0).shape
-    filters, kernel_h, kernel_w, last = node.input(1).shape
-    depthwise = node.operator.name == "DEPTHWISE_CONV_2D"
-    options = node.options
-    out_h, pad_top = padded_size(options.padding, in_h, kernel_h, options.stride_h, options.dilation_h_factor)
-    out_w, pad_left = padded_size(
-        options.padding, in_w, kernel_w, options.stride_w, options.dilation_w_factor
-    )
-    return Window(
-        batch=batch,
-        in_h=in_h,
-        in_w=in_w,
-        in_c=in_c,
-        out_h=out_h,
-        out_w=out_w,
-        out_c=last if depthwise else filters,
-        kernel_h=kernel_h,
-        kernel_w=kernel_w,
-        stride_h=options.stride_h,
-        stride_w=options.stride_w,
-        dilation_h=options.dilation_h_factor,
-        dilation_w=options.dilation_w_factor,
-        pad_top=pad_top,
-        pad_left=pad_left,
-        groups=in_c if depthwise else in_c // last,
-    )
-
-
-def quantized_multipliers(node: Node) -> tuple[Int32Array, Int32Array]:
-    """Multiplier and shift for each output channel of a quantized convolution.
-
-    int8 multiplies the scales in float64 (``PopulateConvolutionQuantizationParams`` of TFLite's
-    ``kernels/kernel_util.cc``), the older uint8 in float32 (``GetQuantizedConvolutionMultipler``).
-    """
-    x, w, y = node.input(0).quantization, node.input(1).quantization, node.output.quantization
-    assert x is not None
-    assert w is not None
-    assert y is not None
-    single: Array = w.scales * x.scale
-    double: Array = w.scales.astype(np.float64) * np.float64(x.scale)
-    products = single if node.input(0).type is TensorType.UINT8 else double
-    real = products.astype(np.float64) / np.float64(y.scale)
-    return quantize_multiplier(np.broadcast_to(real, node.output.shape[-1:]))
-
-
-def zero_points(node: Node) -> tuple[int, int]:
-    """Zero points of input and weights; int8 weights are symmetric whatever the file says."""
-    x, w = node.input(0).quantization, node.input(1).quantization
-    assert x is not None
-    assert w is not None
-    return x.zero_point, w.zero_point if node.input(1).type is TensorType.UINT8 else 0
-
-
 class Convolution(Op):
     """What both convolutions share: checks, bias, activation, requantization."""
 
+    types: tuple[Types, ...] = TYPES
     channel_axis: int
     """The axis of the filter that output channels run along."""
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 3))
-        check_types(node, _TYPES)
+        check_types(node, self.types)
         check_rank(node, node.input(0), 4, "batch, height, width, channels")
         check_activation(node)
         check_positive(node, "stride_w", "stride_h", "dilation_w_factor", "dilation_h_factor")
         self._check_filter(node)
         geometry = convolution_geometry(node)
         _check_bias(node, geometry)
-        if is_quantized(node.input(0)):
+        if node.input(1).type is not _F32:
             self._check_quantization(node)
         if min(geometry.out_h, geometry.out_w) < 1:
             refuse(
@@ -128,30 +100,70 @@ class Convolution(Op):
         raise NotImplementedError
 
     def _check_quantization(self, node: Node) -> None:
-        check_quantized(node, node.input(0))
-        check_quantized(node, node.output)
-        w = node.input(1)
-        channels = (self.channel_axis, w.shape[self.channel_axis])
-        check_quantized(node, w, channels=channels if w.type is TensorType.INT8 else None, zero_scales=True)
+        x, w, y = node.input(0), node.input(1), node.output
+        if not is_hybrid(node):
+            check_quantized(node, x)
+            check_quantized(node, y)
+        per_channel = None if x.type is _U8 else (self.channel_axis, w.shape[self.channel_axis])
+        signed = x.type is not _U8
+        check_quantized(node, w, channels=per_channel, zero_scales=True, negative_scales=signed)
+        for tensor in (x, y):
+            if tensor.type is _I16 and tensor.quantization is not None and tensor.quantization.zero_point:
+                refuse(
+                    node,
+                    f"has the zero point {tensor.quantization.zero_point}, but int16 pictures must have 0",
+                    rule="quantization-zero-point",
+                    tensor=tensor,
+                )
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, w, bias = (*inputs, None)[:3]
         assert x is not None
         assert w is not None
-        geometry = convolution_geometry(node)
+        if is_hybrid(node):
+            return (self._evaluate_hybrid(node, x, w, bias),)
+        if is_quantized(node.input(0)):
+            return (self._evaluate_quantized(node, x, w, bias),)
         limits = output_range(node.options.fused_activation_function, node.output)
-        if not is_quantized(node.input(0)):
-            sums = self._accumulate(x, w, geometry)
-            return (np.clip(sums if bias is None else sums + bias, *limits),)
-        # Products of 8-bit differences stay below 2**16: float64 adds 2**37 of them without rounding,
-        # more than a filter can hold, and matrix products of it are many times faster than of integers.
+        sums = self._accumulate(x, w, convolution_geometry(node))
+        return (np.clip(sums if bias is None else sums + bias, *limits),)
+
+    def _evaluate_quantized(self, node: Node, x: Array, w: Array, bias: Array | None) -> Array:
+        # Products of a 16-bit and an 8-bit difference stay below 2**23: float64 adds 2**30 of them without
+        # rounding, more than a filter can hold, and its matrix products are many times faster than integers'.
         zero_x, zero_w = zero_points(node)
         sums = self._accumulate(
-            x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w, geometry
+            x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w, convolution_geometry(node)
         ).astype(np.int64)
         if bias is not None:
             sums += bias
-        return (requantize(sums, *quantized_multipliers(node), node.output, limits),)
+        scale = requantize_wide if has_wide_sums(node) else requantize
+        limits = output_range(node.options.fused_activation_function, node.output)
+        return scale(sums, *quantized_multipliers(node), node.output, limits)
+
+    def _evaluate_hybrid(self, node: Node, x: Array, w: Array, bias: Array | None) -> Array:
+        w = w.view(np.int8)
+        rows = x.reshape(len(x), x[:1].size)
+        if self.quantizes_symmetrically(node):
+            values, scales = quantize_rows_symmetric(rows)
+            centred = values.astype(np.float64)
+        else:
+            values, scales, zeros = quantize_rows_asymmetric(rows)
+            centred = values.astype(np.float64) - zeros[:, None]
+        sums = self._accumulate(centred.reshape(x.shape), w.astype(np.float64), convolution_geometry(node))
+        products = self._scale_hybrid(node, sums.astype(np.float32), scales.reshape(-1, 1, 1, 1))
+        limits = output_range(node.options.fused_activation_function, node.output)
+        clamped: Array = np.clip(products if bias is None else products + bias, *limits)
+        return clamped
+
+    def quantizes_symmetrically(self, node: Node) -> bool:
+        """Whether a hybrid node quantizes its picture without a zero point."""
+        raise NotImplementedError
+
+    def _scale_hybrid(self, node: Node, sums: Array, scales: Array) -> Array:
+        """Sums times their weights' scale and their picture's, multiplied in TFLite's order."""
+        scaled: Array = sums * (weight_scales(node) * scales)
+        return scaled
 
     def _accumulate(self, x: Array, w: Array, geometry: Window) -> Array:
         """Sums of products [batch, out_h, out_w, out_c], in the type of ``x``."""
@@ -162,33 +174,11 @@ class Convolution(Op):
         return node.output.size * geometry.kernel_h * geometry.kernel_w * (geometry.in_c // geometry.groups)
 
     def tolerance(self, node: Node) -> Tolerance:
-        if is_quantized(node.input(0)):
+        if node.input(1).type is not _F32:
             return EXACT
         geometry = convolution_geometry(node)
         length = geometry.kernel_h * geometry.kernel_w * (geometry.in_c // geometry.groups)
         return rounding(length, 0, 1, addend=2)
-
-
-def has_constant_weights(node: Node) -> bool:
-    """Whether weights and bias are constants, so that they can be packed once."""
-    bias = node.optional_input(2)
-    return node.input(1).is_constant and (bias is None or bias.is_constant)
-
-
-def bias_or_zeros(node: Node, geometry: Window) -> Array:
-    """The bias [out_c], zeros where there is none."""
-    bias = node.optional_input(2)
-    if bias is not None and bias.data is not None:
-        # Kernels read it in place, wherever the file has put it.
-        return np.require(bias.data.reshape(-1), requirements=["C", "A"])
-    return np.zeros(geometry.out_c, np.int32 if is_quantized(node.input(0)) else np.float32)
-
-
-def scaling_tables(node: Node, pack: Callable[[Array], Array]) -> dict[str, Any]:
-    """Multipliers and shifts of each output channel as the kernels take them."""
-    multipliers, shifts = quantized_multipliers(node)
-    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
-    return {"multipliers": pack(multipliers), "lefts": pack(left), "rights": pack(right)}
 
 
 def _check_bias(node: Node, geometry: Window) -> None:
@@ -208,12 +198,36 @@ class Conv2D(Convolution):
 
     Inputs: picture [batch, height, width, channels]; filter [out channels, height, width, channels of
     a group]; bias [out channels], optional. Grouped where the filter has fewer channels than the
-    picture. Types float32; uint8 (``reference/conv.h``); int8 with weights per tensor or per channel
-    (``reference/integer_ops/conv.h``).
+    picture. Types float32; uint8 (``reference/conv.h``); int8 and int16 with weights of 8 or 4 bits, per
+    tensor or per channel (``reference/integer_ops/conv.h``); hybrid: float32 with weights of 8 or 4 bits
+    (``HybridConv``, ``HybridConvPerChannel``), whose bits uint8 weights are taken for int8.
     """
 
     options = Conv2DOptions
     channel_axis = 0
+    types = (*TYPES, (_I16, _I8, _I32, _I16), (_I16, _I4, _I32, _I16), (_F32, _U8, _F32, _F32))
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        shapes = super().output_shapes(node)
+        bias, promised = node.optional_input(2), node.options.quantized_bias_type
+        if node.input(0).type is _I16 and bias is not None and promised not in (_F32, bias.type):
+            refuse(
+                node,
+                f"has another type than the quantized_bias_type {promised.name} of the options",
+                rule="bias-type",
+                tensor=bias,
+            )
+        return shapes
+
+    def quantizes_symmetrically(self, node: Node) -> bool:
+        scales = weight_scales(node)
+        return convolution_geometry(node).groups == 1 and bool(np.all(scales == scales[0]))
+
+    def _scale_hybrid(self, node: Node, sums: Array, scales: Array) -> Array:
+        if self.quantizes_symmetrically(node):
+            return super()._scale_hybrid(node, sums, scales)
+        scaled: Array = (sums * weight_scales(node)) * scales
+        return scaled
 
     def _check_filter(self, node: Node) -> None:
         x, w = node.input(0), node.input(1)
@@ -253,100 +267,12 @@ class Conv2D(Convolution):
         geometry = convolution_geometry(node)
         if geometry.groups != 1 or not has_constant_weights(node):
             return False
-        if is_quantized(node.input(0)) and not shifts_fit(quantized_multipliers(node)[1]):
+        if node.input(0).type is _I16 or node.input(1).type is _I4 or is_hybrid(node):
             return False
-        lower = self._lower_quantized if is_quantized(node.input(0)) else self._lower_float
-        lower(node, lowering, geometry)
+        if is_quantized(node.input(0)):
+            if not shifts_fit(quantized_multipliers(node)[1]):
+                return False
+            lower_quantized(node, lowering, geometry)
+        else:
+            lower_float(node, lowering, geometry)
         return True
-
-    def _lower_float(self, node: Node, lowering: Lowering, g: Window) -> None:
-        from minilite_kernels import convolution, matmul
-
-        depth = g.kernel_h * g.kernel_w * g.in_c
-        low, high = output_range(node.options.fused_activation_function, node.output)
-        pixels = g.batch * g.out_h * g.out_w
-        chunk = grain(pixels, depth * g.out_c, matmul.ROWS)
-        shared = {
-            "x": node.input(0),
-            "weights": lowering.constant(node.input(1), _pack_float),
-            "bias": matmul.pack_columns(bias_or_zeros(node, g)),
-            "out": node.output,
-            "low": low,
-            "high": high,
-        }
-        if (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1):
-            # The picture is the matrix: nothing to gather.
-            lowering.step(
-                matmul.matmul_float, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared
-            )
-            return
-        chunk = min(chunk, max(1, _PATCH_BYTES // (4 * depth * matmul.ROWS)) * matmul.ROWS)
-        lowering.step(
-            convolution.convolve_float,
-            node,
-            extent=pixels,
-            grain=chunk,
-            patches=lowering.scratch(np.float32, chunk * depth),
-            w=kernel_window(g),
-            out_c=g.out_c,
-            **shared,
-        )
-
-    def _lower_quantized(self, node: Node, lowering: Lowering, g: Window) -> None:
-        from minilite_kernels import matmul, quantized
-
-        depth = g.kernel_h * g.kernel_w * g.in_c
-        x_zero, weight_zero = zero_points(node)
-        # The kernel multiplies unsigned by signed bytes: int8 pictures and uint8 filters move by 128.
-        signed = node.input(0).type is TensorType.INT8
-        moved_x, moved_w = (x_zero + 128, weight_zero) if signed else (x_zero, weight_zero - 128)
-        weights = lowering.constant(node.input(1), _signed_filters)
-        totals = weights.reshape(g.out_c, depth).sum(axis=1, dtype=np.int64)
-        bias = bias_or_zeros(node, g) - moved_x * totals + depth * moved_x * moved_w
-        pixels = g.batch * g.out_h * g.out_w
-        chunk = grain(pixels, depth * g.out_c / 2, matmul.ROWS)
-        chunk = min(chunk, max(1, _PATCH_BYTES // (depth * matmul.ROWS)) * matmul.ROWS)
-        low, high = output_range(node.options.fused_activation_function, node.output)
-        assert node.output.quantization is not None
-        lowering.step(
-            quantized.convolve_quantized,
-            node,
-            extent=pixels,
-            grain=chunk,
-            x=node.input(0),
-            weights=lowering.constant(node.input(1), _pack_quantized),
-            bias=matmul.pack_columns(bias.astype(np.int32)),
-            **scaling_tables(node, matmul.pack_columns),
-            out=node.output,
-            patches=lowering.scratch(node.input(0).dtype, chunk * quantized.pad_depth(depth)),
-            sums=lowering.scratch(np.int32, chunk),
-            w=kernel_window(g),
-            out_c=g.out_c,
-            x_zero=x_zero,
-            flip=-128 if signed else 0,
-            weight_zero=moved_w,
-            zero=node.output.quantization.zero_point,
-            low=low,
-            high=high,
-        )
-
-
-_PATCH_BYTES = 1 << 18
-"""Scratch for gathered patches: they stay in the second-level cache while all filters pass over them."""
-
-
-def _pack_float(filters: Array) -> Array:
-    from minilite_kernels import matmul
-
-    return matmul.pack_panels(filters.reshape(len(filters), -1))
-
-
-def _signed_filters(filters: Array) -> Array:
-    """uint8 filters less 128, int8 filters as they are."""
-    return filters if filters.dtype == np.int8 else (filters ^ 0x80).view(np.int8)
-
-
-def _pack_quantized(filters: Array) -> Array:
-    from minilite_kernels import quantized
-
-    return quantized.pack_groups(_signed_filters(filters).reshape(len(filters), -1))

@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from minilite.graph import Activation, Array, Node, Padding
+from minilite.graph import Activation, Array, Node, Padding, TensorType
 from minilite.ops.base import Lowering, operator, refuse
 from minilite.ops.checks import check_rank
-from minilite.ops.convolution import (
-    Convolution,
-    bias_or_zeros,
+from minilite.ops.convolution import Convolution
+from minilite.ops.convolution_parameters import (
     convolution_geometry,
-    has_constant_weights,
+    is_hybrid,
     quantized_multipliers,
-    scaling_tables,
     zero_points,
 )
+from minilite.ops.convolution_steps import bias_or_zeros, has_constant_weights, scaling_tables
 from minilite.ops.lowering import grain, kernel_window, shifts_fit
 from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window
@@ -74,11 +73,16 @@ class DepthwiseConv2D(Convolution):
             sums[tap.outputs] += x[tap.inputs][..., None] * filters[tap.y, tap.x]
         return sums.reshape(g.output_shape)
 
+    def quantizes_symmetrically(self, node: Node) -> bool:
+        return False
+
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import depthwise, quantized
 
         g = convolution_geometry(node)
         if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not has_constant_weights(node):
+            return False
+        if node.input(0).type is TensorType.INT16 or is_hybrid(node):
             return False
         if is_quantized(node.input(0)) and not shifts_fit(quantized_multipliers(node)[1]):
             return False

@@ -1,0 +1,82 @@
+"""What a convolution's node says in numbers: geometry, multipliers, zero points, how sums are scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minilite.graph import Array, Node, TensorType
+from minilite.quantization import Int32Array, quantize_multiplier
+from minilite.shapes import Window, padded_size
+
+
+def convolution_geometry(node: Node) -> Window:
+    """Sizes, strides and padding of either convolution, from an accepted node."""
+    batch, in_h, in_w, in_c = node.input(0).shape
+    filters, kernel_h, kernel_w, last = node.input(1).shape
+    depthwise = node.operator.name == "DEPTHWISE_CONV_2D"
+    options = node.options
+    out_h, pad_top = padded_size(options.padding, in_h, kernel_h, options.stride_h, options.dilation_h_factor)
+    out_w, pad_left = padded_size(
+        options.padding, in_w, kernel_w, options.stride_w, options.dilation_w_factor
+    )
+    return Window(
+        batch=batch,
+        in_h=in_h,
+        in_w=in_w,
+        in_c=in_c,
+        out_h=out_h,
+        out_w=out_w,
+        out_c=last if depthwise else filters,
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        stride_h=options.stride_h,
+        stride_w=options.stride_w,
+        dilation_h=options.dilation_h_factor,
+        dilation_w=options.dilation_w_factor,
+        pad_top=pad_top,
+        pad_left=pad_left,
+        groups=in_c if depthwise else in_c // last,
+    )
+
+
+def is_hybrid(node: Node) -> bool:
+    """Whether floats meet weights of few bits: the picture is quantized during the run."""
+    return node.input(0).type is TensorType.FLOAT32 and node.input(1).type is not TensorType.FLOAT32
+
+
+def has_wide_sums(node: Node) -> bool:
+    """Whether sums are scaled as 64-bit integers: int16 pictures, unless the bias has 32 bits."""
+    bias = node.optional_input(2)
+    return node.input(0).type is TensorType.INT16 and (bias is None or bias.type is TensorType.INT64)
+
+
+def quantized_multipliers(node: Node) -> tuple[Int32Array, Int32Array]:
+    """Multiplier and shift for each output channel of a quantized convolution.
+
+    int8 and int16 multiply the scales in float64 (``PopulateConvolutionQuantizationParams`` of TFLite's
+    ``kernels/kernel_util.cc``), the older uint8 in float32 (``GetQuantizedConvolutionMultipler``).
+    """
+    x, w, y = node.input(0).quantization, node.input(1).quantization, node.output.quantization
+    assert x is not None
+    assert w is not None
+    assert y is not None
+    single: Array = w.scales * x.scale
+    double: Array = w.scales.astype(np.float64) * np.float64(x.scale)
+    products = single if node.input(0).type is TensorType.UINT8 else double
+    real = products.astype(np.float64) / np.float64(y.scale)
+    return quantize_multiplier(np.broadcast_to(real, node.output.shape[-1:]))
+
+
+def zero_points(node: Node) -> tuple[int, int]:
+    """Zero points of input and weights; signed weights are symmetric whatever the file says."""
+    x, w = node.input(0).quantization, node.input(1).quantization
+    assert x is not None
+    assert w is not None
+    return x.zero_point, w.zero_point if node.input(0).type is TensorType.UINT8 else 0
+
+
+def weight_scales(node: Node) -> Array:
+    """The scale of each output channel's weights, float32 [out_c]."""
+    w = node.input(1).quantization
+    assert w is not None
+    return np.broadcast_to(w.scales, node.output.shape[-1:])
