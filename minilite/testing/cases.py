@@ -24,6 +24,9 @@ from minilite.graph import Array, Graph
 from minilite.prepare import prepare
 from minilite.writer import write_graph
 
+NETWORK = "NETWORK"
+"""What stands in the place of an operator's name where cases are networks of several."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -34,6 +37,11 @@ class Case:
 
     graph: Graph
     inputs: tuple[Array, ...]
+
+    @property
+    def is_network(self) -> bool:
+        """Whether there are several operators."""
+        return len(self.graph.main.operators) > 1
 
     @cached_property
     def prepared(self) -> Graph:

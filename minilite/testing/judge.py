@@ -15,7 +15,7 @@ from minilite.executor import Executor, create_executor, numba_is_available
 from minilite.graph import Array, Graph
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
-from minilite.testing import parity
+from minilite.testing import intermediates, parity
 from minilite.testing.cases import Case, KnownFault, fault_of
 from minilite.testing.oracle import Answer, Oracle
 
@@ -24,8 +24,12 @@ Kind = Literal["agrees", "near", "known", "refusal", "crash", "mismatch"]
 LOOSE = ("litert", "litert-builtin", "tflite-runtime-default")
 """Kernels that round in ways of their own, where reference kernels are equalled bit for bit."""
 
+_KEEPS_ALL = ("litert-ref",)
+"""Runtimes whose intermediate values can be read, and are right."""
+
 _NEAR = 1e-4
-"""Of the output's magnitude: how far float kernels that are not reference kernels may lie away."""
+"""Of the output's magnitude: how far float kernels that are not reference kernels may lie away, and
+networks, where the errors of one operator are the inputs of the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +135,7 @@ class Judge:
         return Outcome(kind, message, results)
 
     def _compare(self, case: Case, name: str, tested: Answer, right: Answer) -> tuple[Kind, str]:
+        """``tested`` against ``right``; of a network, that every operator is right for the values it got."""
         for who, answer in ((self.against, right), (name, tested)):
             if answer.status == "died":
                 return "crash", f"{who} {answer.message}"
@@ -140,6 +145,8 @@ class Judge:
             kind: Kind = "mismatch" if name == "minilite" else "refusal"
             return kind, f"{name} refuses what {self.against} runs: {tested.message}"
         message = disagreement(case, tested.outputs, right.outputs)
+        if message is None and case.is_network and self.oracle and self.against in _KEEPS_ALL:
+            message = intermediates.oracle_fault(case.prepared, case.model, case.inputs, self.oracle)
         if message is None:
             return "agrees", ""
         near = self.against in LOOSE and is_near(tested.outputs, right.outputs)
@@ -150,10 +157,19 @@ def disagreement(case: Case, given: Sequence[Array], expected: Sequence[Array]) 
     """Where outputs first leave the operator's tolerance, in words; None if they do not."""
     if len(given) != len(expected):
         return f"{len(given)} outputs instead of {len(expected)}"
+    if case.is_network:
+        found_in = (compare_network_output(a, b) for a, b in zip(given, expected, strict=True))
+        return next((fault for fault in found_in if fault is not None), None)
     for number, found in enumerate(parity.compare_outputs(case.prepared, case.inputs, given, expected)):
         if not found.agrees:
             return f"output {number}: {found.fault}"
     return None
+
+
+def compare_network_output(given: Array, expected: Array) -> str | None:
+    """What is wrong with a network's output: integers have to be equal, floats near."""
+    allowed = _NEAR * _magnitude(expected) if expected.dtype.kind in "fc" else 0.0
+    return parity.compare(given, expected, allowed).fault
 
 
 def is_near(given: Sequence[Array], expected: Sequence[Array]) -> bool:
@@ -163,11 +179,14 @@ def is_near(given: Sequence[Array], expected: Sequence[Array]) -> bool:
             return False
         if a.dtype.kind in "iu" and a.dtype.itemsize > 2 and not np.array_equal(a, b):
             return False
-        finite = np.abs(b[np.isfinite(b)].astype(np.float64))
-        allowed = 1.0 if a.dtype.kind in "iu" else _NEAR * float(np.max(finite, initial=0.0))
+        allowed = 1.0 if a.dtype.kind in "iu" else _NEAR * _magnitude(b)
         if not parity.compare(a, b, allowed).agrees:
             return False
     return True
+
+
+def _magnitude(values: Array) -> float:
+    return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
 def _own_fault(case: Case, plan: Answer | None, reference: Answer) -> str | None:
@@ -183,6 +202,8 @@ def _own_fault(case: Case, plan: Answer | None, reference: Answer) -> str | None
         found = disagreement(case, plan.outputs, reference.outputs)
         if found is not None:
             return f"minilite's plan against its reference, {found}"
+        if case.is_network:
+            return intermediates.own_fault(case.prepared, case.inputs, plan.outputs)
     return None
 
 

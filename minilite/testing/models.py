@@ -90,7 +90,7 @@ def one_op(
     def add(spec: TensorSpec | None, default_name: str) -> int:
         if spec is None:
             return ABSENT
-        tensors.append(_make(spec, len(tensors), default_name))
+        tensors.append(make_tensor(spec, len(tensors), default_name))
         return len(tensors) - 1
 
     input_numbers = tuple(add(spec, f"input_{i}") for i, spec in enumerate(inputs))
@@ -112,7 +112,8 @@ def one_op(
     )
 
 
-def _make(spec: TensorSpec, index: int, default_name: str) -> Tensor:
+def make_tensor(spec: TensorSpec, index: int, default_name: str) -> Tensor:
+    """The tensor of that number that was asked for."""
     data = spec.data
     if data is not None:
         data = np.array(data, spec.type.dtype if spec.type is not TensorType.STRING else object)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minilite import ops
-from minilite.graph import Array, Graph
+from minilite.executor import Executor
+from minilite.graph import Array, Graph, Node, Tensor
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,67 @@ def compare_outputs(
 ) -> list[Comparison]:
     """All outputs of a model of one operator, by its tolerance for these inputs of the graph."""
     (node,) = prepared.main.nodes()
-    op = ops.find(node.operator.name)
-    assert op is not None
-    tolerance = op.tolerance(node)
     fed = dict(zip(prepared.main.inputs, inputs, strict=True))
     values = [None if t is None else t.data if t.data is not None else fed.get(t.index) for t in node.inputs]
-    return [compare(a, b, tolerance.bound(values, b)) for a, b in zip(given, expected, strict=True)]
+    return [compare(a, b, bound(node, values, b)) for a, b in zip(given, expected, strict=True)]
+
+
+def bound(node: Node, inputs: Sequence[Array | None], expected: Array) -> Array | float:
+    """How far an output of a node may lie from the right one."""
+    op = ops.find(node.operator.name)
+    assert op is not None
+    allowed: Array | float = op.tolerance(node).bound(inputs, expected)
+    return allowed
+
+
+@dataclass(frozen=True, eq=False)
+class LocalComparison:
+    """An operator's output made of the inputs that a run gave it, beside the output of that run."""
+
+    node: Node
+    tensor: Tensor
+    comparison: Comparison
+
+
+def compare_operators(
+    graph: Graph, value: Callable[[int], Array], executor: Executor | None = None
+) -> Iterator[LocalComparison]:
+    """Each operator alone, on the values that another run of the graph had.
+
+    Errors do not add up from one operator to the next, so each is held to its own tolerance. Operators
+    with effects beyond their outputs are passed over.
+
+    Parameters
+    ----------
+    graph:
+        Prepared.
+    value:
+        A tensor's value in the other run, by its number.
+    executor:
+        Made with ``keep_all``, runs the operators; without it their NumPy references do.
+    """
+    for node in graph.main.nodes():
+        op = ops.find(node.operator.name)
+        assert op is not None
+        if node.is_folded or not op.pure:
+            continue
+        inputs = [
+            None if t is None else t.data if t.data is not None else value(t.index) for t in node.inputs
+        ]
+        outputs = _made(node, inputs, executor)
+        for tensor, made in zip(node.outputs, outputs, strict=True):
+            expected = value(tensor.index)
+            yield LocalComparison(node, tensor, compare(made, expected, bound(node, inputs, expected)))
+
+
+def _made(node: Node, inputs: Sequence[Array | None], executor: Executor | None) -> Sequence[Array]:
+    if executor is None or node.is_dynamic:
+        op = ops.find(node.operator.name)
+        assert op is not None
+        with np.errstate(all="ignore"):
+            return op.evaluate(node, inputs)
+    for tensor, given in zip(node.inputs, inputs, strict=True):
+        if tensor is not None and tensor.data is None:
+            executor.view(tensor.index)[...] = given
+    executor.run(node.operator.index, node.operator.index + 1)
+    return [executor.view(tensor.index) for tensor in node.outputs]
