@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="plans need Numba")
 
-from minilite.graph import Array, Graph, Padding, TensorType
+from minilite.graph import Array, Graph, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.elementwise import AddOptions
-from minilite.ops.pooling import Pool2DOptions
 from minilite.ops.resize import ResizeBilinearOptions
 from minilite.ops.selection import ArgMaxOptions
 from minilite.plan import KernelStep
@@ -81,35 +80,6 @@ def specs(draw: st.DrawFn, /, kind: TensorType, scale: float = 0.02, **fields: A
 def pictures(draw: st.DrawFn, kind: TensorType, channels: st.SearchStrategy[int]) -> TensorSpec:
     shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 12), st.integers(1, 12), channels))
     return draw(specs(kind, shape=shape))
-
-
-@st.composite
-def windows(draw: st.DrawFn, picture: TensorSpec, taps: tuple[int, int], *, dilated: bool) -> dict[str, Any]:
-    """Strides, dilations and a padding that leaves an output."""
-    options: dict[str, Any] = {"fused_activation_function": draw(ACTIVATIONS)}
-    fits = True
-    for axis, size, tap in zip("hw", picture.shape[1:3], taps, strict=True):
-        options[f"stride_{axis}"] = draw(st.integers(1, 3))
-        dilation = draw(st.integers(1, 3)) if dilated else 1
-        if dilated:
-            options[f"dilation_{axis}_factor"] = dilation
-        fits &= (tap - 1) * dilation < size
-    options["padding"] = draw(st.sampled_from(Padding)) if fits else Padding.SAME
-    return options
-
-
-@st.composite
-def pools(draw: st.DrawFn) -> Case:
-    kind = draw(TYPES)
-    x = draw(pictures(kind, st.integers(1, 20)))
-    taps = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    window = draw(windows(x, taps, dilated=False))
-    options = Pool2DOptions(filter_height=taps[0], filter_width=taps[1], **window)
-    zero = x.zero_point
-    y = tensor(type=kind, scale=x.scale, zero_point=zero)
-    return Case(
-        prepare(one_op("AVERAGE_POOL_2D", [x], [y], options)), draw(SEEDS), special=draw(st.booleans())
-    )
 
 
 @st.composite
@@ -179,11 +149,6 @@ def reshapes(draw: st.DrawFn) -> Case:
     options = ReshapeOptions(new_shape=tuple(draw(st.permutations([-1, 1, 3]))))
     graph = one_op("RESHAPE", [draw(specs(kind, shape=shape))], [draw(specs(kind))], options)
     return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
-@given(pools())
-def test_average_pool_2d(case: Case) -> None:
-    assert_parity(case)
 
 
 @given(sums())

@@ -215,17 +215,70 @@ def _add(tile: Array, other: Array) -> Array:
 
 @operation(_add)
 def add(context: Any, tile: Any, other: Any) -> Any:
-    """The sum of two float32 tiles of one shape."""
+    """The sum of two tiles of one shape and type; int32 wraps."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
+        sum_of = builder.add if tile.element is types.int32 else builder.fadd
 
         def both(i: int, j: int, old: Any) -> Any:
-            return builder.fadd(old, builder.extract_value(arguments[1], i * tile.vectors + j))
+            return sum_of(old, builder.extract_value(arguments[1], i * tile.vectors + j))
 
         return map_tile(e, tile, both, arguments[0])
 
     return tile(tile, tile), emit
+
+
+def _larger(tile: Array, other: Array) -> Array:
+    return np.where(other > tile, other, tile)
+
+
+@operation(_larger)
+def larger(context: Any, tile: Any, other: Any) -> Any:
+    """The larger elements of two tiles of one shape and type; those of ``tile`` where ``other`` is NaN."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        compare = builder.icmp_signed if tile.element is types.int32 else builder.fcmp_ordered
+
+        def choose(i: int, j: int, old: Any) -> Any:
+            new = builder.extract_value(arguments[1], i * tile.vectors + j)
+            return builder.select(compare(">", new, old), new, old)
+
+        return map_tile(e, tile, choose, arguments[0])
+
+    return tile(tile, tile), emit
+
+
+def _divide(tile: Array, divisor: float) -> Array:
+    return tile / tile.dtype.type(divisor)
+
+
+@operation(_divide)
+def divide(context: Any, tile: Any, divisor: Any) -> Any:
+    """Each element divided by a float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        everywhere = e.splat(arguments[1])
+        return map_tile(e, tile, lambda i, j, old: builder.fdiv(old, everywhere), arguments[0])
+
+    return tile(tile, types.float32), emit
+
+
+def _square_root(tile: Array) -> Array:
+    return np.sqrt(tile)
+
+
+@operation(_square_root)
+def square_root(context: Any, tile: Any) -> Any:
+    """The square root of each float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        return map_tile(e, tile, lambda i, j, old: e.square_root(old), arguments[0])
+
+    return tile(tile), emit
 
 
 def _clamp(tile: Array, low: float, high: float) -> Array:

@@ -201,3 +201,32 @@ def requantize(
         return map_tile(e, tile, scale, value)
 
     return tile(tile, multipliers, lefts, rights, types.intp, types.int64), emit
+
+
+def _divide_half_away(tile: Array, divisor: int) -> Array:
+    magnitude = np.abs(tile.astype(np.int64))
+    return (np.sign(tile) * ((magnitude + divisor // 2) // divisor)).astype(np.int32)
+
+
+@operation(_divide_half_away)
+def divide_half_away(context: Any, tile: Any, divisor: Any) -> Any:
+    """Each element divided by a positive integer of 31 bits, ties away from zero: an average."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        b = builder
+        doubles = ir.VectorType(ir.DoubleType(), WIDTH)
+        zero, narrow = e.constant(0, _LANES32), b.trunc(arguments[1], _I32)
+        half = e.splat(b.lshr(narrow, _I32(1)))
+        whole = e.splat(b.uitofp(narrow, ir.DoubleType()))
+
+        def average(_i: int, _j: int, old: Any) -> Any:
+            negative = b.icmp_signed("<", old, zero)
+            magnitude = b.add(b.select(negative, b.sub(zero, old), old), half)
+            # A quotient of integers of 32 bits, rounded to 53, has the right whole part.
+            quotient = b.trunc(b.fptosi(b.fdiv(b.uitofp(magnitude, doubles), whole), _LANES64), _LANES32)
+            return b.select(negative, b.sub(zero, quotient), quotient)
+
+        return map_tile(e, tile, average, arguments[0])
+
+    return tile(tile, types.int64), emit

@@ -165,6 +165,12 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{_mangled(a.type)}")
         return self.builder.call(function, [a, b, c])
 
+    def square_root(self, a: Any) -> Any:
+        """The square root of each lane."""
+        kind = ir.FunctionType(a.type, [a.type])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.{_mangled(a.type)}")
+        return self.builder.call(function, [a])
+
 
 def _bytes(element: Any) -> int:
     return 4 if isinstance(element, ir.FloatType) else element.width // 8

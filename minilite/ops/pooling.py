@@ -1,15 +1,18 @@
-"""Pools: AVERAGE_POOL_2D and MAX_POOL_2D."""
+"""Pools: AVERAGE_POOL_2D, L2_POOL_2D and MAX_POOL_2D."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
+    Types,
     check_activation,
     check_arity,
     check_positive,
@@ -22,7 +25,7 @@ from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import integer_range, is_quantized, output_range
 from minilite.shapes import Window, padded_size
 
-_TYPES = tuple((t, t) for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8))
+_F32, _I16 = TensorType.FLOAT32, TensorType.INT16
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,14 @@ def pooling_geometry(node: Node) -> Window:
 
 
 class _Pool(Op):
-    """What both pools share. The input is [batch, height, width, channels]; scales are left alone."""
+    """What all pools share. The input is [batch, height, width, channels]; scales are left alone."""
 
     options = Pool2DOptions
+    types: tuple[Types, ...] = tuple((t, t) for t in (_F32, TensorType.UINT8, TensorType.INT8, _I16))
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
-        check_types(node, _TYPES)
+        check_types(node, self.types)
         x = node.input(0)
         check_rank(node, x, 4, "batch, height, width, channels")
         check_activation(node)
@@ -99,6 +103,51 @@ class _Pool(Op):
     def _pool(self, x: Array, geometry: Window) -> Array:
         raise NotImplementedError
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import pooling
+
+        g = pooling_geometry(node)
+        kernel = self._kernel(node, g)
+        if kernel is None:
+            return False
+        low, high = output_range(node.options.fused_activation_function, node.output)
+        rows = g.batch * g.out_h
+        # An element that comes from memory takes as long as some four multiply-adds in a matrix tile.
+        cost = 4 * g.in_c * (min(g.kernel_h, g.in_h) * g.in_w + min(g.kernel_w, g.in_w) * g.out_w)
+        line = np.int32 if is_quantized(node.input(0)) else np.float32
+        lowering.step(
+            kernel,
+            node,
+            extent=rows,
+            grain=grain(rows, cost),
+            x=node.input(0),
+            out=node.output,
+            line=lowering.scratch(line, g.in_w * g.in_c + pooling.PADDING),
+            w=kernel_window(g),
+            low=low,
+            high=high,
+            **self._kernel_arguments(node),
+        )
+        return True
+
+    def _kernel(self, node: Node, geometry: Window) -> Any:
+        """The kernel for this node, or None."""
+        raise NotImplementedError
+
+    def _kernel_arguments(self, node: Node) -> dict[str, Any]:
+        """What this pool's kernel takes and others do not."""
+        return {}
+
+    def tolerance(self, node: Node) -> Tolerance:
+        if is_quantized(node.input(0)):
+            return EXACT
+        return rounding(node.options.filter_height * node.options.filter_width, 0)
+
+
+def _taps(geometry: Window) -> int:
+    """The most pixels that a window sees."""
+    return min(geometry.kernel_h, geometry.in_h) * min(geometry.kernel_w, geometry.in_w)
+
 
 @operator("AVERAGE_POOL_2D")
 class AveragePool2D(_Pool):
@@ -110,56 +159,74 @@ class AveragePool2D(_Pool):
 
     def _pool(self, x: Array, geometry: Window) -> Array:
         integer = np.issubdtype(x.dtype, np.integer)
-        sums = np.zeros(geometry.output_shape, np.int64 if integer else x.dtype)
-        counts = np.zeros((1, geometry.out_h, geometry.out_w, 1), sums.dtype)
-        for tap in geometry.taps():
-            sums[tap.outputs] += x[tap.inputs]
-            counts[tap.outputs] += 1
+        sums, counts = _sums(x.astype(np.int64) if integer else x, geometry)
         means: Array
         means = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts) if integer else sums / counts
         return means
 
-    def lower(self, node: Node, lowering: Lowering) -> bool:
+    def _kernel(self, node: Node, geometry: Window) -> Any:
         from minilite_kernels import pooling
 
-        g = pooling_geometry(node)
-        pixels = g.batch * g.out_h * g.out_w
-        low, high = output_range(node.options.fused_activation_function, node.output)
-        # Additions here take about four times as long as in a matrix tile.
-        step = {
-            "extent": pixels,
-            "grain": grain(pixels, 4 * g.kernel_h * g.kernel_w * g.in_c),
-            "x": node.input(0),
-            "out": node.output,
-            "w": kernel_window(g),
-            "low": low,
-            "high": high,
-        }
-        if is_quantized(node.input(0)):
-            sums = lowering.scratch(np.int32, g.in_c)
-            lowering.step(pooling.average_pool_integer, node, sums=sums, **step)
-        else:
-            lowering.step(pooling.average_pool_float, node, **step)
-        return True
+        x = node.input(0)
+        if not is_quantized(x):
+            return pooling.average_pool_float
+        largest = max(map(abs, integer_range(x.dtype)))
+        return pooling.average_pool_integer if largest * _taps(geometry) < 1 << 31 else None
 
-    def tolerance(self, node: Node) -> Tolerance:
-        if is_quantized(node.input(0)):
-            return EXACT
-        return rounding(node.options.filter_height * node.options.filter_width, 0)
+
+def _sums(x: Array, geometry: Window) -> tuple[Array, Array]:
+    """Sums over windows in the type of ``x``, and of how many pixels each; in the order of the taps."""
+    sums = np.zeros(geometry.output_shape, x.dtype)
+    counts = np.zeros((1, geometry.out_h, geometry.out_w, 1), x.dtype)
+    for tap in geometry.taps():
+        sums[tap.outputs] += x[tap.inputs]
+        counts[tap.outputs] += 1
+    return sums, counts
+
+
+@operator("L2_POOL_2D")
+class L2Pool2D(_Pool):
+    """Root of the mean square of the pixels of a window, float32 only (TFLite's ``reference/pooling.h``)."""
+
+    types = ((_F32, _F32),)
+
+    def _pool(self, x: Array, geometry: Window) -> Array:
+        sums, counts = _sums(x * x, geometry)
+        roots: Array = np.sqrt(sums / counts)
+        return roots
+
+    def _kernel(self, node: Node, geometry: Window) -> Any:
+        from minilite_kernels import pooling
+
+        return pooling.l2_pool
 
 
 @operator("MAX_POOL_2D")
 class MaxPool2D(_Pool):
-    """Largest pixel of a window (TFLite's ``reference/pooling.h``).
+    """Largest pixel of a window (TFLite's ``reference/pooling.h``, ``reference/integer_ops/pooling.h``).
 
     A NaN is never the largest; where nothing else is in the window, the type's lowest value is given.
     """
 
     def _pool(self, x: Array, geometry: Window) -> Array:
-        integer = np.issubdtype(x.dtype, np.integer)
-        lowest = integer_range(x.dtype)[0] if integer else np.finfo(np.float32).min
-        largest = np.full(geometry.output_shape, lowest, x.dtype)
+        largest = np.full(geometry.output_shape, _lowest(x.dtype), x.dtype)
         for tap in geometry.taps():
             here, pixels = largest[tap.outputs], x[tap.inputs]
             np.copyto(here, pixels, where=pixels > here)
         return largest
+
+    def _kernel(self, node: Node, geometry: Window) -> Any:
+        from minilite_kernels import pooling
+
+        return pooling.max_pool
+
+    def _kernel_arguments(self, node: Node) -> dict[str, Any]:
+        return {"lowest": _lowest(node.input(0).dtype)}
+
+    def tolerance(self, node: Node) -> Tolerance:
+        return EXACT
+
+
+def _lowest(dtype: npt.DTypeLike) -> float:
+    """The smallest number of a type; of floats the smallest float32."""
+    return integer_range(dtype)[0] if np.issubdtype(dtype, np.integer) else float(np.finfo(np.float32).min)

@@ -117,6 +117,23 @@ def limited_integers(x: Input, out: Output, low: int, high: int, start: int, sto
 
 
 @kernel
+def larger_of(x: Input, other: Input, out: Output, start: int, stop: int) -> None:
+    tile = simd.larger(simd.broadcast_row(x, 0, 1, VECTORS), simd.broadcast_row(other, 0, 1, VECTORS))
+    simd.store(tile, out, 0, 0, 0, COLUMNS)
+
+
+@kernel
+def root_of_share(x: Input, out: Output, divisor: float, start: int, stop: int) -> None:
+    tile = simd.divide(simd.broadcast_row(x, 0, 1, VECTORS), np.float32(divisor))
+    simd.store(simd.square_root(tile), out, 0, 0, 0, COLUMNS)
+
+
+@kernel
+def averaged(x: Input, out: Output, divisor: int, start: int, stop: int) -> None:
+    simd.store(integer.divide_half_away(simd.broadcast_row(x, 0, 1, VECTORS), divisor), out, 0, 0, 0, COLUMNS)
+
+
+@kernel
 def dot(
     x: Input,
     weights: Input,
@@ -291,6 +308,32 @@ def test_clamp_of_integers() -> None:
     x = np.resize([-(1 << 31), -6, -5, 0, 9, 10, (1 << 31) - 1], COLUMNS).astype(np.int32)
     result = once(limited_integers, COLUMNS, np.int32, x=x, low=-5, high=9)
     np.testing.assert_array_equal(result, np.resize([-5, -5, -5, 0, 9, 9, 9], COLUMNS))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_larger_keeps_the_first_beside_nan(dtype: Any) -> None:
+    x, other = (
+        np.resize([1, 5, -3, 0], COLUMNS).astype(dtype),
+        np.resize([2, 4, -4, 0], COLUMNS).astype(dtype),
+    )
+    expected = np.maximum(x, other)
+    if dtype is np.float32:
+        other[1] = np.nan
+    assert once(larger_of, COLUMNS, dtype, x=x, other=other).tolist() == expected.tolist()
+
+
+def test_divide_and_square_root() -> None:
+    x = np.resize([8, 0, 32, 12.5], COLUMNS).astype(np.float32)
+    result = once(root_of_share, COLUMNS, np.float32, x=x, divisor=2)
+    assert result[:4].tolist() == np.resize([2, 0, 4, 2.5], 4).tolist()
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 3, 7, 49, 2**31 - 1])
+def test_divide_half_away(divisor: int) -> None:
+    edges = [0, 1, -1, 24, -25, 3, -3, 2**31 - 1, -(2**31) + 1, 10**9 + 1, -(10**9) - 2]
+    for x in np.array_split(np.resize(edges, 3 * COLUMNS).astype(np.int32), 3):
+        exact = [(2 * abs(v) + divisor) // (2 * divisor) * (1 if v > 0 else -1) for v in x.tolist()]
+        assert once(averaged, COLUMNS, np.int32, x=x, divisor=divisor).tolist() == exact
 
 
 @pytest.mark.parametrize("last", LASTS)

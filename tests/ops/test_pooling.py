@@ -4,18 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from minilite.errors import PrepareError
 from minilite.graph import Activation, Array, Padding, TensorType
 from minilite.ops.pooling import Pool2DOptions
 from minilite.prepare import prepare
 from minilite.testing.models import one_op, tensor
-from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
+from tests.oracle import BYTES, evaluate
 
 POOLS = ["AVERAGE_POOL_2D", "MAX_POOL_2D"]
-F32, I8, U8 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8
+F32, I8, U8, I16 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT16
 
 
 def window(width: int, padding: Padding = Padding.VALID, **fields: Any) -> Pool2DOptions:
@@ -59,6 +57,12 @@ def test_maximum_ignores_nan_and_is_never_below_the_lowest_float() -> None:
     assert pool("MAX_POOL_2D", np.array([np.nan, 1, np.nan, -np.inf]), window(2)) == [1, 1, lowest]
 
 
+def test_the_root_of_the_mean_square() -> None:
+    assert pool("L2_POOL_2D", np.array([3, -5, 1, 1]), window(2, stride_w=2)) == pytest.approx([17**0.5, 1])
+    clamped = window(2, stride_w=2, fused_activation_function=Activation.RELU_N1_TO_1)
+    assert pool("L2_POOL_2D", np.array([3, -5, 0.5, 0.5]), clamped) == [1, 0.5]
+
+
 def test_fused_activation_is_in_the_outputs_units() -> None:
     # Zero point 3, scale 0.5: a real zero is 3, a real six is 15.
     options = window(1, fused_activation_function=Activation.RELU6)
@@ -88,30 +92,26 @@ def test_refuses(
     assert caught.value.rule == rule
 
 
-@st.composite
-def options(draw: st.DrawFn) -> Pool2DOptions:
-    return Pool2DOptions(
-        padding=draw(st.sampled_from(Padding)),
-        stride_w=draw(st.integers(1, 3)),
-        stride_h=draw(st.integers(1, 3)),
-        filter_width=draw(st.integers(1, 4)),
-        filter_height=draw(st.integers(1, 4)),
-        fused_activation_function=draw(st.sampled_from(list(Activation)[:4])),
-    )
+def test_l2_is_of_floats_only() -> None:
+    graph = one_op("L2_POOL_2D", [tensor((1, 4, 4, 1), I8, scale=1)], [tensor((), I8, scale=1)], window(2))
+    with pytest.raises(PrepareError, match="INT8 -> INT8 are not supported"):
+        prepare(graph)
 
 
-@each_type(F32, *BYTES)
-@pytest.mark.parametrize("name", POOLS)
-@given(options=options(), height=st.integers(4, 9), width=st.integers(4, 9), seed=st.integers(0, 2**32 - 1))
-def test_agrees_with_litert(
-    litert: Any, name: str, kind: TensorType, options: Pool2DOptions, height: int, width: int, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    shape = (int(rng.integers(1, 3)), height, width, int(rng.integers(1, 5)))
-    zero_point = int(rng.integers(256))
-    specs = [tensor(shape), tensor()]
-    if kind is not F32:
-        specs = [quantized(kind, 0.05, zero_point, shape), quantized(kind, 0.05, zero_point)]
-    graph = one_op(name, specs[:1], specs[1:], options, version=2)
-    # Taps are added in TFLite's order: the float reference agrees in every bit.
-    assert_agrees(litert, graph, random_values(rng, shape, kind), exact=True)
+def test_sums_of_a_window_that_32_bits_cannot_hold() -> None:
+    # 65,792 pixels of -32768: the kernel for small windows would wrap.
+    x = np.full((1, 257, 256, 1), -32768, np.int16)
+    options = window(256, stride_w=256, filter_height=257, stride_h=257)
+    graph = one_op("AVERAGE_POOL_2D", [tensor(x.shape, I16, scale=1)], [tensor((), I16, scale=1)], options)
+    assert evaluate(graph, x)[0].item() == -32768
+
+
+KINDS = [("L2_POOL_2D", F32), *((name, kind) for name in POOLS for kind in (F32, *BYTES, I16))]
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_a_kernel_runs(name: str, kind: TensorType) -> None:
+    plan = pytest.importorskip("minilite.plan", reason="plans need Numba")
+    spec = tensor((2, 5, 7, 3), kind) if kind is F32 else tensor((2, 5, 7, 3), kind, scale=1)
+    (step,) = plan.build_plan(prepare(one_op(name, [spec], [spec], window(2)))).steps()
+    assert isinstance(step, plan.KernelStep)
