@@ -34,6 +34,7 @@ from minilite.loader import load_graph
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.segmentation import model_input
+from minilite.testing.parity import compare_operators
 
 
 @dataclass(frozen=True)
@@ -124,34 +125,27 @@ def operator_parity(name: str, graph: Graph, path: Path, normalisation: Any) -> 
     whole, alone = (create_executor(graph, keep_all=True) for _ in range(2))
     whole.view(source)[...] = feed
     whole.run()
-    for node in graph.main.nodes():
-        number = node.operator.index
-        inputs = [_input(theirs, node, i) for i in range(len(node.inputs))]
-        for tensor, value in zip(node.inputs, inputs, strict=True):
-            if tensor is not None and tensor.data is None:
-                alone.view(tensor.index)[...] = value
-        alone.run(number, number + 1)
-        op = ops.find(node.operator.name)
-        assert op is not None
-        tolerance = op.tolerance(node)
-        for tensor in node.outputs:
-            expected = theirs.get_tensor(tensor.index).reshape(tensor.shape)
-            yield OperatorParity(
-                name,
-                str(node.operator),
-                tolerance.kind,
-                largest(alone.view(tensor.index), expected),
-                tolerance.bound(inputs),
-                largest(whole.view(tensor.index), expected),
-            )
+
+    def value(tensor: int) -> Array:
+        given: Array = theirs.get_tensor(tensor).reshape(graph.main.tensors[tensor].shape)
+        return given
+
+    for found in compare_operators(graph, value, alone):
+        yield OperatorParity(
+            name,
+            str(found.node.operator),
+            tolerance_kind(found.node),
+            found.comparison.error,
+            found.comparison.bound,
+            largest(whole.view(found.tensor.index), value(found.tensor.index)),
+        )
 
 
-def _input(theirs: Any, node: Node, position: int) -> Array | None:
-    tensor = node.inputs[position]
-    if tensor is None:
-        return None
-    value: Array = tensor.data if tensor.data is not None else theirs.get_tensor(tensor.index)
-    return value.reshape(tensor.shape)
+def tolerance_kind(node: Node) -> str:
+    """The word for how exact an operator has to be."""
+    op = ops.find(node.operator.name)
+    assert op is not None
+    return op.tolerance(node).kind
 
 
 def largest(a: Array, b: Array) -> float:
