@@ -16,7 +16,6 @@ from minilite.graph import Array, Graph, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.elementwise import AddOptions
 from minilite.ops.resize import ResizeBilinearOptions
-from minilite.ops.selection import ArgMaxOptions
 from minilite.plan import KernelStep
 from minilite.prepare import prepare
 from minilite.quantization import FUSED_ACTIVATIONS
@@ -122,17 +121,6 @@ def concatenations(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def selections(draw: st.DrawFn) -> Case:
-    kind = draw(TYPES)
-    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
-    index = draw(st.sampled_from([INT32, TensorType.INT64]))
-    axis = draw(st.sampled_from([-1, len(shape) - 1]))
-    inputs = [draw(specs(kind, shape=shape)), constant([axis], INT32)]
-    graph = one_op("ARG_MAX", inputs, [tensor((), index)], ArgMaxOptions(output_type=index))
-    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
-@st.composite
 def conversions(draw: st.DrawFn) -> Case:
     source = draw(TYPES)
     target = draw(st.sampled_from([UINT8, INT8] if source is FLOAT else [FLOAT, UINT8, INT8]))
@@ -164,11 +152,6 @@ def test_resize_bilinear(case: Case) -> None:
 @given(concatenations())
 def test_concatenation(case: Case) -> None:
     assert_parity(case, kernel=False)
-
-
-@given(selections())
-def test_arg_max(case: Case) -> None:
-    assert_parity(case)
 
 
 @given(conversions())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from minilite.errors import InvokeError
 from minilite.graph import Array, Node, Tensor, TensorType
 from minilite.ops.base import refuse
 from minilite.quantization import FUSED_ACTIVATIONS
+from minilite.shapes import normalized_axis
 
 Types = tuple[TensorType, ...]
 
@@ -164,6 +165,46 @@ def check_values(node: Node, position: int, wrong: Array, message: str, *, rule:
             tensor=node.input(position).index,
             rule=rule,
         )
+
+
+def check_size(node: Node, tensor: Tensor, size: int, rule: str) -> None:
+    """Refuse another number of elements, whatever their shape."""
+    if tensor.size != size:
+        wanted = "one element" if size == 1 else f"{size} elements"
+        refuse(node, f"has {tensor.size} elements, but must have {wanted}", rule=rule, tensor=tensor)
+
+
+def check_axis(node: Node, tensor: Tensor, value: int) -> int:
+    """An axis of ``tensor`` counted from the front; refuses one that does not exist."""
+    axis = normalized_axis(value, len(tensor.shape))
+    if axis is None:
+        refuse(node, f"axis {value} does not exist in {tensor}", rule="axis-range", tensor=tensor)
+    return axis
+
+
+def check_indices(node: Node, tensor: Tensor, indices: Array, limits: Sequence[int] | int) -> None:
+    """Refuse, at run time, indices that point outside; the message names the first.
+
+    Parameters
+    ----------
+    indices:
+        The values of ``tensor``, which is named.
+    limits:
+        What the indices have to stay below; one for each position on the last axis, or one for all.
+    """
+    wrong = (indices < 0) | (indices >= np.asarray(limits, np.int64))
+    if not wrong.any():
+        return
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    limit = limits if isinstance(limits, int) else limits[place[-1]]
+    refuse(
+        node,
+        f"index {int(indices[place])} at {list(place)} is outside 0..{limit - 1}"
+        if limit
+        else f"index {int(indices[place])} at {list(place)} points into an empty axis",
+        rule="index-range",
+        tensor=tensor,
+    )
 
 
 def constant_integers(tensor: Tensor) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""Reductions along any axes: MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL."""
+"""Along axes: MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL; and CUMSUM."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_arity,
+    check_axis,
     check_quantized,
     check_same_quantization,
+    check_size,
     check_types,
     constant_integers,
 )
@@ -26,7 +28,6 @@ from minilite.quantization import (
     quantize_multiplier,
     requantize,
 )
-from minilite.shapes import normalized_axis
 
 _NUMBERS = (
     TensorType.FLOAT32,
@@ -36,6 +37,14 @@ _NUMBERS = (
     TensorType.INT8,
     TensorType.INT16,
 )
+
+
+@dataclass(frozen=True)
+class CumsumOptions:
+    """Schema table ``CumsumOptions``."""
+
+    exclusive: bool = False
+    reverse: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,9 @@ class _Reduction(Op):
     def axes(self, node: Node, values: Sequence[int]) -> tuple[int, ...]:
         """The axes to reduce, each once and in order; refuses those that the input does not have."""
         x = node.input(0)
-        rank = len(x.shape)
-        if rank == 0:
+        if not x.shape:
             return ()
-        axes = [normalized_axis(value, rank) for value in values]
-        if None in axes:
-            wrong = values[axes.index(None)]
-            refuse(node, f"axis {wrong} does not exist in {x}", rule="axis-range", tensor=x)
-        return tuple(sorted({axis for axis in axes if axis is not None}))
+        return tuple(sorted({check_axis(node, x, value) for value in values}))
 
     def _output_shape(self, node: Node, axes: Sequence[int]) -> Shape:
         sizes = enumerate(node.input(0).shape)
@@ -347,3 +351,39 @@ class ReduceAll(_Logical):
     """Whether every element is true; of none: true."""
 
     combine = np.logical_and
+
+
+@operator("CUMSUM")
+class Cumsum(Op):
+    """Running sum along an axis, from the other end (``reverse``), or of what came before (``exclusive``).
+
+    The axis is the second input, int32, one element (TFLite's ``kernels/cumsum.cc``). Integers wrap.
+    """
+
+    options = CumsumOptions
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (2, 2))
+        kinds = (TensorType.FLOAT32, TensorType.INT32, TensorType.INT64)
+        check_types(node, tuple((t, TensorType.INT32, t) for t in kinds))
+        check_size(node, node.input(1), 1, "axis-size")
+        axis = constant_integers(node.input(1))
+        if axis is not None:
+            check_axis(node, node.input(0), axis[0])
+        return (node.input(0).shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        x, position = inputs
+        assert x is not None
+        assert position is not None
+        axis = check_axis(node, node.input(0), int(position.ravel()[0]))
+        ahead = np.flip(x, axis) if node.options.reverse else x
+        sums = np.cumsum(ahead, axis=axis, dtype=x.dtype)
+        if node.options.exclusive:
+            sums = np.roll(sums, 1, axis=axis)
+            np.moveaxis(sums, axis, 0)[:1] = 0
+        return (np.flip(sums, axis) if node.options.reverse else sums,)
+
+    def tolerance(self, node: Node) -> Tolerance:
+        x, axis = node.input(0), constant_integers(node.input(1))
+        return _rounding_of_sum(max(x.shape) if axis is None else x.shape[axis[0]], 0)

@@ -1,24 +1,42 @@
-"""Positions of values: ARG_MAX, ARG_MIN."""
+"""Positions of values: ARG_MAX, ARG_MIN, TOPK_V2, UNIQUE, BUCKETIZE."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
-from minilite.ops.checks import check_arity, check_types, constant_integers
+from minilite.ops.checks import (
+    check_arity,
+    check_axis,
+    check_rank,
+    check_size,
+    check_types,
+    constant_integers,
+)
 from minilite.ops.lowering import grain
-from minilite.shapes import normalized_axis
 
-_TYPES = tuple(
+_INDICES = (TensorType.INT32, TensorType.INT64)
+
+_ARG_TYPES = tuple(
     (t, axis, out)
-    for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32)
-    for axis in (TensorType.INT32, TensorType.INT64)
-    for out in (TensorType.INT32, TensorType.INT64)
+    for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32, TensorType.BOOL)
+    for axis in _INDICES
+    for out in _INDICES
+)
+
+_NUMBERS = (
+    TensorType.FLOAT32,
+    TensorType.INT32,
+    TensorType.INT64,
+    TensorType.UINT8,
+    TensorType.INT8,
+    TensorType.INT16,
 )
 
 
@@ -36,6 +54,25 @@ class ArgMinOptions:
     output_type: TensorType = TensorType.FLOAT32
 
 
+@dataclass(frozen=True)
+class TopKV2Options:
+    """Schema table ``TopKV2Options``."""
+
+
+@dataclass(frozen=True)
+class UniqueOptions:
+    """Schema table ``UniqueOptions``."""
+
+    idx_out_type: TensorType = TensorType.INT32
+
+
+@dataclass(frozen=True)
+class BucketizeOptions:
+    """Schema table ``BucketizeOptions``."""
+
+    boundaries: tuple[float, ...] = ()
+
+
 class _ArgSelect(Op):
     """What both share: an axis from a tensor, raw integers compared, the first of equals taken.
 
@@ -46,7 +83,7 @@ class _ArgSelect(Op):
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
-        check_types(node, _TYPES)
+        check_types(node, _ARG_TYPES)
         axis, output = node.input(1), node.output
         if node.options.output_type is not output.type:
             refuse(
@@ -55,8 +92,7 @@ class _ArgSelect(Op):
                 rule="output-type",
                 tensor=output,
             )
-        if axis.size != 1:
-            refuse(node, "must have one element", rule="axis-size", tensor=axis)
+        check_size(node, axis, 1, "axis-size")
         value = constant_integers(axis)
         if value is None:
             return (None,)
@@ -66,9 +102,7 @@ class _ArgSelect(Op):
 
     def _axis(self, node: Node, value: int) -> int:
         x = node.input(0)
-        axis = normalized_axis(value, len(x.shape))
-        if axis is None:
-            refuse(node, f"axis {value} does not exist in {x}", rule="axis-range", tensor=x)
+        axis = check_axis(node, x, value)
         if x.shape[axis] == 0:
             refuse(node, f"has no element along axis {axis}", rule="empty-axis", tensor=x)
         return axis
@@ -94,7 +128,7 @@ class ArgMax(_ArgSelect):
 
         x = node.input(0)
         axis = constant_integers(node.input(1))
-        if axis is None or axis[0] % len(x.shape) != len(x.shape) - 1:
+        if axis is None or axis[0] % len(x.shape) != len(x.shape) - 1 or x.type is TensorType.BOOL:
             return False
         size = x.shape[-1]
         extent = node.output.size
@@ -109,3 +143,102 @@ class ArgMin(_ArgSelect):
 
     options = ArgMinOptions
     extreme = np.fmin
+
+
+@operator("TOPK_V2")
+class TopKV2(Op):
+    """The k largest of the last axis, the largest first, and their positions (``kernels/topk_v2.cc``).
+
+    Of equals the first comes first; a NaN counts as negative infinity (TFLite's order depends on where
+    it stands). k is the second input, int32 or int16, one element; less than 1 gives nothing.
+    """
+
+    options = TopKV2Options
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (2, 2), outputs=2)
+        kinds = (TensorType.INT32, TensorType.INT16)
+        check_types(node, tuple((t, k, t, i) for t in _NUMBERS for k in kinds for i in kinds))
+        check_size(node, node.input(1), 1, "k-size")
+        k = constant_integers(node.input(1))
+        if k is None:
+            return None, None
+        shape = (*node.input(0).shape[:-1], self._count(node, k[0]))
+        return shape, shape
+
+    def _count(self, node: Node, k: int) -> int:
+        x = node.input(0)
+        if not x.shape:
+            refuse(node, "has no axis to take the largest of", rule="rank", tensor=x)
+        if k > x.shape[-1]:
+            refuse(node, f"has fewer than k = {k} elements on its last axis", rule="k-range", tensor=x)
+        return max(k, 0)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        x, k = inputs
+        assert x is not None
+        assert k is not None
+        count = self._count(node, int(k.ravel()[0]))
+        keys = np.where(np.isnan(x), -np.inf, x) if x.dtype.kind == "f" else x
+        # Sorted from behind, so that reversing puts the first of equals first.
+        backwards = np.argsort(keys[..., ::-1], axis=-1, kind="stable")[..., ::-1]
+        positions = x.shape[-1] - 1 - backwards[..., :count]
+        return np.take_along_axis(x, positions, axis=-1), positions.astype(node.outputs[1].dtype)
+
+
+@operator("UNIQUE")
+class Unique(Op):
+    """Each value of a vector once, as they first appear, and for each element which of them it is.
+
+    No NaN is the same as another (TFLite's ``kernels/unique.cc`` finds them equal to anything).
+    """
+
+    options = UniqueOptions
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (1, 1), outputs=2)
+        check_types(node, tuple((t, t, i) for t in (*_NUMBERS, TensorType.UINT16) for i in _INDICES))
+        check_rank(node, node.input(0), 1, "values")
+        if node.options.idx_out_type is not node.outputs[1].type:
+            refuse(
+                node,
+                f"option idx_out_type is {node.options.idx_out_type.name}, which is not its type",
+                rule="output-type",
+                tensor=node.outputs[1],
+            )
+        return None, node.input(0).shape
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        (x,) = inputs
+        assert x is not None
+        _, first, which = np.unique(x, return_index=True, return_inverse=True, equal_nan=False)
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(order.size)
+        return x[first[order]], rank[which.reshape(x.shape)].astype(node.outputs[1].dtype)
+
+
+@operator("BUCKETIZE")
+class Bucketize(Op):
+    """How many of the sorted boundaries are not above each value (TFLite's ``kernels/bucketize.cc``).
+
+    Integers are compared as float32. A NaN is above all.
+    """
+
+    options = BucketizeOptions
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (1, 1))
+        kinds = (TensorType.FLOAT32, TensorType.FLOAT64, TensorType.INT32, TensorType.INT64)
+        check_types(node, tuple((t, TensorType.INT32) for t in kinds))
+        boundaries = node.options.boundaries
+        if any(a > b for a, b in pairwise(boundaries)):
+            refuse(node, f"boundaries {boundaries} are not sorted", rule="boundaries-sorted")
+        return (node.input(0).shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        (x,) = inputs
+        assert x is not None
+        values = x if x.dtype.kind == "f" else x.astype(np.float32)
+        boundaries = np.array(node.options.boundaries, np.float32)
+        return (np.searchsorted(boundaries, values, side="right").astype(np.int32),)

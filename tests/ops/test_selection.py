@@ -4,15 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from minilite.errors import InvokeError, PrepareError
-from minilite.graph import Graph, Shape, TensorType
-from minilite.ops.selection import ArgMaxOptions, ArgMinOptions
+from minilite.graph import Array, Graph, Shape, TensorType
+from minilite.ops.reduction import CumsumOptions
+from minilite.ops.selection import ArgMaxOptions, ArgMinOptions, BucketizeOptions, UniqueOptions
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
-from tests.oracle import BYTES, assert_agrees, each_type, evaluate
+from tests.oracle import assert_agrees, each_type, evaluate, evaluate_litert
 
 F32, I32, I64 = TensorType.FLOAT32, TensorType.INT32, TensorType.INT64
 OPTIONS: dict[str, Any] = {"ARG_MAX": ArgMaxOptions, "ARG_MIN": ArgMinOptions}
@@ -81,14 +80,97 @@ def test_refuses(rule: str, graph: Graph) -> None:
     assert caught.value.rule == rule
 
 
-@each_type(F32, I32, *BYTES)
-@pytest.mark.parametrize("name", OPTIONS)
-@given(data=st.data(), out=st.sampled_from([I32, I64]), seed=st.integers(0, 2**32 - 1))
-def test_agrees_with_litert(
-    litert: Any, name: str, kind: TensorType, data: st.DataObject, out: TensorType, seed: int
-) -> None:
-    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
-    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
-    # Few values, many ties.
-    x = np.random.default_rng(seed).integers(0, 4, shape).astype(kind.dtype)
-    assert_agrees(litert, select(name, shape, axis, kind, out), x)
+def test_litert_finds_no_nan_among_four_floats_minilite_does(litert: Any) -> None:
+    x = np.array([NAN, -1, INF, -INF], np.float32)
+    graph = select("ARG_MIN", x.shape, 0)
+    assert evaluate(graph, x)[0] == 3
+    assert evaluate_litert(litert, graph, x)[0] == 0
+
+
+def top_k(x: Array, k: TensorSpec, index: TensorType = I32) -> Graph:
+    kind = constant(x).type
+    return one_op("TOPK_V2", [tensor(x.shape, kind), k], [tensor((), kind), tensor((), index)], version=3)
+
+
+def test_the_largest_come_first_and_the_first_of_equals() -> None:
+    x = np.array([[3, 9, 3, 9], [-1, -2, -3, -128]], np.int8)
+    values, positions = evaluate(top_k(x, constant(np.array(3, np.int32))), x)
+    np.testing.assert_array_equal(values, [[9, 9, 3], [-1, -2, -3]])
+    np.testing.assert_array_equal(positions, [[1, 3, 0], [0, 1, 2]])
+    values, positions = evaluate(top_k(x, constant(np.array([4], np.int16)), TensorType.INT16), x)
+    np.testing.assert_array_equal(positions, [[1, 3, 0, 2], [0, 1, 2, 3]])
+    assert positions.dtype == np.int16
+
+
+def test_k_may_be_computed_and_nothing() -> None:
+    x = np.array([5, 7], np.float32)
+    graph = top_k(x, tensor((), I32))
+    assert [value.tolist() for value in evaluate(graph, x, np.array(1, np.int32))] == [[7], [1]]
+    assert [value.shape for value in evaluate(graph, x, np.array(0, np.int32))] == [(0,), (0,)]
+    assert [value.shape for value in evaluate(graph, x, np.array(-1, np.int32))] == [(0,), (0,)]
+    with pytest.raises(InvokeError, match="fewer than k = 3"):
+        evaluate(graph, x, np.array(3, np.int32))
+
+
+def test_the_largest_of_infinities_and_nan() -> None:
+    x = np.array([NAN, -INF, 1, INF], np.float32)
+    assert evaluate(top_k(x, constant(np.array(4, np.int32))), x)[1].tolist() == [3, 2, 0, 1]
+
+
+@each_type(I32, I64)
+def test_unique_keeps_the_order_of_appearance(kind: TensorType) -> None:
+    x = np.array([7, 3, 7, 9, 3], np.float32)
+    graph = one_op("UNIQUE", [tensor((5,))], [tensor(), tensor((), kind)], UniqueOptions(kind))
+    values, which = evaluate(graph, x)
+    np.testing.assert_array_equal(values, [7, 3, 9])
+    np.testing.assert_array_equal(which, [0, 1, 0, 2, 1])
+    assert which.dtype == kind.dtype
+    assert evaluate(graph, np.array([NAN, 1, NAN, 1, -0.0], np.float32))[1].tolist() == [0, 1, 2, 1, 3]
+
+
+def test_buckets_include_their_lower_boundary() -> None:
+    x = np.array([-5, 0, 9.5, 10, 100, NAN], np.float32)
+    options = BucketizeOptions((0.0, 10.0, 100.0))
+    (y,) = evaluate(one_op("BUCKETIZE", [tensor((6,))], [tensor((), I32)], options), x)
+    assert y.tolist() == [0, 1, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "reverse", "expected"),
+    [
+        (False, False, [1, 3, 6, 10]),
+        (True, False, [0, 1, 3, 6]),
+        (False, True, [10, 9, 7, 4]),
+        (True, True, [9, 7, 4, 0]),
+    ],
+)
+@each_type(F32, I32, I64)
+def test_running_sums(kind: TensorType, exclusive: bool, reverse: bool, expected: list[int]) -> None:
+    x = np.array([[1, 2, 3, 4], [0, 0, 0, 0]], kind.dtype)
+    options = CumsumOptions(exclusive=exclusive, reverse=reverse)
+    inputs = [tensor(x.shape, kind), constant(np.array(-1, np.int32))]
+    np.testing.assert_array_equal(
+        evaluate(one_op("CUMSUM", inputs, [tensor((), kind)], options), x)[0][0], expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "graph"),
+    [
+        ("k-range", top_k(np.zeros(2, np.float32), constant(np.array(3, np.int32)))),
+        ("k-size", top_k(np.zeros(2, np.float32), constant(np.array([1, 1], np.int32)))),
+        ("rank", top_k(np.zeros((), np.float32), constant(np.array(1, np.int32)))),
+        ("rank", one_op("UNIQUE", [tensor((2, 2))], [tensor(), tensor((), I32)])),
+        ("output-type", one_op("UNIQUE", [tensor((2,))], [tensor(), tensor((), I64)])),
+        (
+            "boundaries-sorted",
+            one_op("BUCKETIZE", [tensor((1,))], [tensor((), I32)], BucketizeOptions((1.0, 0.0))),
+        ),
+        ("axis-range", one_op("CUMSUM", [tensor((2,)), constant(np.array(1, np.int32))], [tensor()])),
+        ("axis-size", one_op("CUMSUM", [tensor((2,)), constant(np.array([0, 0], np.int32))], [tensor()])),
+    ],
+)
+def test_the_others_refuse(rule: str, graph: Graph) -> None:
+    with pytest.raises(PrepareError) as caught:
+        prepare(graph)
+    assert caught.value.rule == rule
