@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minilite import ops
-from minilite.graph import Graph, Quantization, Signature, Tensor, TensorType
+from minilite.benchmark import random_inputs
+from minilite.graph import Graph, Quantization, Signature, Subgraph, Tensor, TensorType
 from minilite.loader import load_graph
 from minilite.schema import SchemaOptions
+from minilite.testing import cases
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from minilite.testing.oracle import Oracle
 from minilite.testing.records import difference
 from minilite.writer import write_graph
 
 INT32 = TensorType.INT32
+
+FOLDER = Path(os.environ.get("MINILITE_MODELS") or ".")
+MODELS = sorted(path.name for path in FOLDER.glob("*.tflite"))
 
 
 def round_trip(graph: Graph) -> Graph:
@@ -96,6 +102,8 @@ def test_options_of_every_operator_come_back(name: str) -> None:
         value = getattr(defaults, field.name)
         changed[field.name] = (3, -1, 2) if isinstance(value, tuple) else type(value)(not value)
     graph = one_op(name, [tensor((1,))], [tensor((1,))], replace(defaults, **changed))
+    # For operators that run a subgraph, number 1 is there.
+    graph = replace(graph, subgraphs=(graph.main, Subgraph(1, "second", (), (), (), ())))
     assert difference(graph, round_trip(graph)) is None
 
 
@@ -157,19 +165,32 @@ def run(litert: Any, content: bytes, inputs: dict[int, Any]) -> list[Any]:
     return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
 
-@pytest.mark.parametrize("name", ["mtcnn_pnet.tflite", "cifar10_nxp.tflite"])
-def test_litert_computes_the_same(model_path: Callable[[str], Path], litert: Any, name: str) -> None:
-    content = model_path(name).read_bytes()
+@pytest.mark.parametrize("name", MODELS or [pytest.param("", marks=pytest.mark.skip("no MINILITE_MODELS"))])
+def test_litert_computes_the_same(litert: Any, name: str) -> None:
+    """Bit for bit, on its default path or, where that refuses the model, without delegates."""
+    content = (FOLDER / name).read_bytes()
     graph = load_graph(content)
-    random = np.random.default_rng(1)
-    inputs = {}
-    for index in graph.main.inputs:
-        t = graph.main.tensors[index]
-        inputs[index] = (random.random(t.shape) * 200).astype(t.dtype)
-    original = run(litert, content, inputs)
-    written = run(litert, write_graph(graph), inputs)
-    for a, b in zip(original, written, strict=True):
+    inputs = list(random_inputs((graph.main.tensors[i] for i in graph.main.inputs), seed=1).values())
+    for runtime in ("litert", "litert-builtin"):
+        with Oracle(runtime) as oracle:
+            original = oracle.run(content, inputs, runs=2)
+            written = oracle.run(write_graph(graph), inputs, runs=2)
+        if original.status == "ran":
+            break
+    else:
+        pytest.skip(f"LiteRT does not run it: {original.message}")
+    assert written.status == "ran", written.message
+    for a, b in zip(original.outputs, written.outputs, strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("name", cases.operators())
+@settings(max_examples=8)
+@given(data=st.data())
+def test_models_of_every_operator_come_back_the_same(name: str, data: st.DataObject) -> None:
+    variant = data.draw(st.sampled_from(cases.variants(name)))
+    graph = data.draw(cases.cases(name, variant)).graph
+    assert difference(graph, round_trip(graph)) is None
 
 
 def test_litert_runs_a_model_made_by_hand(litert: Any) -> None:

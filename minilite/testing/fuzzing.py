@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
@@ -111,25 +111,41 @@ class Round:
 
 
 def confirm(fault: KnownFault, judge: Judge, examples: int, seed: int) -> tuple[str, Case, Outcome] | None:
-    """A case, and its variant, in which a runtime still has the declared fault; None if none was found."""
+    """A case, and its variant, in which a runtime still has the declared fault; None if none was found.
+
+    Cases that have other faults, too, say less: they are taken where no purer one was found.
+    """
+    others = [other for other in cases.known_faults(fault.operator, fault.runtime) if other is not fault]
     for variant in fault.variants:
-        found: list[tuple[Case, Outcome]] = []
-
-        def examine(case: Case, found: list[tuple[Case, Outcome]] = found) -> None:
-            hypothesis.assume(fault.concerns(case))
-            outcome = judge.without_faults(case)
-            if outcome.kind in ("mismatch", "refusal", "crash"):
-                found.append((case, outcome))
-                raise Found
-
-        strategy = cases.cases(fault.operator, variant)
-        with contextlib.suppress(Found, hypothesis.errors.Unsatisfiable):
-            draw_cases(
-                strategy, examine, examples, mixed(seed, Target(fault.operator, variant)), shrink=False
-            )
-        if found:
-            return (variant, *found[0])
+        for pure in (True, False) if others else (False,):
+            found = _faulty_case(fault, variant, others if pure else [], judge, examples, seed)
+            if found is not None:
+                return (variant, *found)
     return None
+
+
+def _faulty_case(
+    fault: KnownFault,
+    variant: str,
+    others: Sequence[KnownFault],
+    judge: Judge,
+    examples: int,
+    seed: int,
+) -> tuple[Case, Outcome] | None:
+    found: list[tuple[Case, Outcome]] = []
+
+    def examine(case: Case) -> None:
+        hypothesis.assume(fault.concerns(case))
+        hypothesis.assume(not any(variant in f.variants and f.concerns(case) for f in others))
+        outcome = judge.without_faults(case)
+        if outcome.kind in ("mismatch", "refusal", "crash"):
+            found.append((case, outcome))
+            raise Found
+
+    strategy = cases.cases(fault.operator, variant)
+    with contextlib.suppress(Found, hypothesis.errors.Unsatisfiable):
+        draw_cases(strategy, examine, examples, mixed(seed, Target(fault.operator, variant)), shrink=False)
+    return found[0] if found else None
 
 
 def draw_cases(
