@@ -1,4 +1,4 @@
-"""CONV_2D and DEPTHWISE_CONV_2D on uint8 and int8, bit for bit as TFLite's reference kernels.
+"""CONV_2D and DEPTHWISE_CONV_2D on uint8, int8 and int16, bit for bit as TFLite's reference kernels.
 
 Sums are exact in 32 bits, so that the order of additions does not matter; what the zero points add is
 moved into the bias and, for filters with a zero point (uint8), a sum over each patch.
@@ -19,21 +19,28 @@ from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kerne
 from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
 from minilite_kernels.window import Window, valid_taps
 
-WIDTH, GROUP = vector.WIDTH, integer.GROUP
+WIDTH = vector.WIDTH
 
 
-def pad_depth(depth: int) -> int:
+def group_of(dtype: npt.DTypeLike) -> int:
+    """Values of a type that one lane multiplies and adds at once."""
+    return integer.LANE_BYTES // np.dtype(dtype).itemsize
+
+
+def pad_depth(depth: int, dtype: npt.DTypeLike) -> int:
     """Depth after padding to whole groups."""
-    return -(-depth // GROUP) * GROUP
+    group = group_of(dtype)
+    return -(-depth // group) * group
 
 
-def pack_groups(weights: Array) -> npt.NDArray[np.int8]:
-    """int8 ``weights`` [columns, depth] -> flat panels, each [depth / 4, panel width, 4]."""
+def pack_groups(weights: Array) -> Array:
+    """``weights`` int8 or int16 [columns, depth] -> flat panels, each [depth / group, panel width, group]."""
     columns, depth = weights.shape
-    padded = np.zeros((pad_columns(columns), pad_depth(depth)), np.int8)
+    group, whole = group_of(weights.dtype), pad_depth(depth, weights.dtype)
+    padded = np.zeros((pad_columns(columns), whole), weights.dtype)
     padded[:columns, :depth] = weights
     panels = [
-        padded[n : n + PANEL].reshape(-1, pad_depth(depth) // GROUP, GROUP).transpose(1, 0, 2).ravel()
+        padded[n : n + PANEL].reshape(-1, whole // group, group).transpose(1, 0, 2).ravel()
         for n in range(0, len(padded), PANEL)
     ]
     return np.concatenate(panels)
@@ -44,7 +51,7 @@ def multiply_tile(
     tile: Any, x: Any, start: int, depth: int, last: int, weights: Any, panel: int, width: int
 ) -> Any:
     """The tile plus the product of its rows of ``x`` (``depth`` apart) with one panel of weights."""
-    for k in range(0, depth, GROUP):
+    for k in range(0, depth, integer.LANE_BYTES // x.itemsize):
         tile = integer.dot_multiply_add(tile, x, start + k, depth, last, weights, panel + k * width)
     return tile
 
@@ -67,7 +74,7 @@ def multiply_groups(
 ) -> None:
     """``out[r, c] = clamp(scale_c(bias[c] - weight_zero * sums[r] + sum_k x[r, k] * weights[c, k]) + zero)``.
 
-    ``x`` unsigned bytes [rows, depth], depth padded to whole groups; ``tables`` the bias, and the
+    ``x`` unsigned bytes or int16 [rows, depth], depth padded to whole groups; ``tables`` the bias, and the
     multipliers, left and right shifts of ``scale``, one for each column.
     """
     bias, multipliers, lefts, rights = tables
@@ -115,17 +122,19 @@ def convolve_quantized(
     start: int,
     stop: int,
 ) -> None:
-    """CONV_2D on uint8 or int8, output pixels ``start..stop`` of [batch, out_h, out_w].
+    """CONV_2D on uint8, int8 or int16, output pixels ``start..stop`` of [batch, out_h, out_w].
 
     Parameters
     ----------
     x, x_zero, flip:
         NHWC and its zero point; ``flip`` is -128 for int8, whose bytes it makes unsigned, else 0.
     weights, weight_zero:
-        Through ``pack_groups``, uint8 filters less 128; their zero point, less 128 too.
+        Through ``pack_groups``, uint8 filters less 128; their zero point, less 128 too. For int16 pictures
+        of 16 bits.
     bias, multipliers, lefts, rights:
         int32, one for each output channel, padded as ``matmul.pack_columns`` does. The bias holds all
-        that the zero points add that does not depend on ``x``.
+        that the zero points add that does not depend on ``x``. Multipliers of 16 bits round once
+        (``simd_integer.requantize``).
     patches, sums:
         Room for one patch (padded to whole groups, type of ``x``) and one int32 for each pixel.
     out, out_c, zero, low, high:
@@ -134,7 +143,8 @@ def convolve_quantized(
         Geometry; output pixels.
     """
     depth = w.kernel_h * w.kernel_w * w.in_c
-    stride = (depth + GROUP - 1) // GROUP * GROUP
+    group = integer.LANE_BYTES // x.itemsize
+    stride = (depth + group - 1) // group * group
     rows = stop - start
     gather_patches(x, patches, stride, x.dtype.type(x_zero), w, start, stop)
     if flip != 0:
@@ -217,10 +227,11 @@ def depthwise_quantized(
     start: int,
     stop: int,
 ) -> None:
-    """DEPTHWISE_CONV_2D with multiplier 1 on uint8 or int8, output rows ``start..stop`` of [batch, out_h].
+    """DEPTHWISE_CONV_2D with multiplier 1 on integers, output rows ``start..stop`` of [batch, out_h].
 
-    ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` int16 [kernel_h, kernel_w, channels], less
-    their zero point; the tables int32 [channels]. Taps outside the image add nothing.
+    ``x`` uint8, int8 or int16, NHWC with at least ``WIDTH`` channels; ``weights`` int16 [kernel_h,
+    kernel_w, channels], less their zero point; the tables [channels], as ``convolve_quantized`` has them.
+    Taps outside the image add nothing.
     """
     tables = (bias, multipliers, lefts, rights)
     operands = (x, weights, tables, out, x_zero, zero, low, high)

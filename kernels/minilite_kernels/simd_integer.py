@@ -1,4 +1,4 @@
-"""Tile operations on 8-bit integers: exact dot products and TFLite's requantization.
+"""Tile operations on integers of 8 and 16 bits: exact dot products and TFLite's requantization.
 
 As in ``simd``, each operation has a NumPy body (its meaning) and an LLVM body (its speed).
 """
@@ -15,8 +15,8 @@ from numba.core import cgutils
 from minilite_kernels import vector
 from minilite_kernels.vector import WIDTH, Array, Emitter, map_tile, operation, tile_rows
 
-GROUP = 4
-"""8-bit values that one lane multiplies and adds at once."""
+LANE_BYTES = 4
+"""Bytes that one lane multiplies and adds at once: four 8-bit values, or two of 16 bits."""
 
 # vpdpbusd: unsigned x signed, four products summed into a 32-bit lane without saturation.
 _DOT_PRODUCT = {
@@ -25,49 +25,74 @@ _DOT_PRODUCT = {
     4: ("avx512vnni", "llvm.x86.avx512.vpdpbusd.128"),
 }[WIDTH]
 _HAS_DOT_PRODUCT = _DOT_PRODUCT[0] in vector.FEATURES and not vector.PORTABLE
+# vpmaddwd: signed 16-bit values, two products summed into a 32-bit lane.
+_PAIR_PRODUCT = {
+    16: ("avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
+    8: ("avx2", "llvm.x86.avx2.pmadd.wd"),
+    4: ("sse2", "llvm.x86.sse2.pmadd.wd"),
+}[WIDTH]
+_HAS_PAIR_PRODUCT = _PAIR_PRODUCT[0] in vector.FEATURES and not vector.PORTABLE
 # LLVM 21 gave the instruction's operands their own element type.
 _BYTE_OPERANDS = binding.llvm_version_info[0] >= 21
 
-_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_I8, _I16, _I32, _I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _LANES32, _LANES64 = ir.VectorType(_I32, WIDTH), ir.VectorType(_I64, WIDTH)
-_BYTES = ir.VectorType(_I8, WIDTH * GROUP)
+_BYTES, _HALVES = ir.VectorType(_I8, WIDTH * 4), ir.VectorType(_I16, WIDTH * 2)
 
 
 def _dot_multiply_add(
     tile: Array, x: Array, offset: int, stride: int, last: int, weights: Array, panel: int
 ) -> Array:
-    values = x.view(np.uint8)[tile_rows(offset, stride, last, tile.shape[0], GROUP)].astype(np.int32)
-    group = weights[panel : panel + tile.shape[1] * GROUP].reshape(-1, GROUP).astype(np.int32)
-    return tile + values @ group.T
+    group = LANE_BYTES // x.itemsize
+    values = x[tile_rows(offset, stride, last, tile.shape[0], group)]
+    values = values.view(np.uint8) if group == 4 else values
+    filters = weights[panel : panel + tile.shape[1] * group].reshape(-1, group)
+    return tile + values.astype(np.int32) @ filters.astype(np.int32).T
 
 
 @operation(_dot_multiply_add)
 def dot_multiply_add(
     context: Any, tile: Any, x: Any, offset: Any, stride: Any, last: Any, weights: Any, panel: Any
 ) -> Any:
-    """``tile[i, c] += sum_g x[offset + i * stride + g] * weights[panel + 4 * c + g]``, ``g < 4``.
+    """``tile[i, c] += sum_g x[offset + i * stride + g] * weights[panel + n * c + g]``, ``g < n``.
 
-    Sums wrap at 32 bits. The bytes of ``x`` are taken as unsigned, those of ``weights`` as signed.
+    ``n`` values fill the ``LANE_BYTES`` of a lane; sums wrap at 32 bits. The bytes of ``x`` are taken as
+    unsigned, those of ``weights`` as signed; 16-bit values are signed on both sides, their weights from
+    the range of 8 bits.
     """
+    operand, dot = (_BYTES, _dot) if x.dtype.bitwidth == 8 else (_HALVES, _dot_halves)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
         value, _, offset, stride, last, _, panel = arguments
         x, weights = e.data(1), e.data(5)
-        row = [e.load(weights, e.offset(panel, WIDTH * GROUP * j), _BYTES) for j in range(tile.vectors)]
+        row = [e.load(weights, e.offset(panel, operand.count * j), operand) for j in range(tile.vectors)]
         column = {}
 
         def step(i: int, j: int, old: Any) -> Any:
             # As in simd.outer_multiply_add: loaded right before its row.
             if j == 0:
                 address = builder.gep(x, [e.offset(offset, e.clamped_row(i, last, stride))])
-                four = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
-                column[i] = builder.bitcast(e.splat(four), _BYTES)
-            return _dot(builder, old, column[i], row[j])
+                lane = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
+                column[i] = builder.bitcast(e.splat(lane), operand)
+            return dot(builder, old, column[i], row[j])
 
         return map_tile(e, tile, step, value)
 
     return tile(tile, x, types.intp, types.intp, types.intp, weights, types.intp), emit
+
+
+def _dot_halves(builder: Any, accumulator: Any, left: Any, right: Any) -> Any:
+    """``accumulator[l] + left[2 l] * right[2 l] + left[2 l + 1] * right[2 l + 1]`` on 32-bit lanes."""
+    if _HAS_PAIR_PRODUCT:
+        kind = ir.FunctionType(_LANES32, [_HALVES, _HALVES])
+        function = cgutils.get_or_insert_function(builder.module, kind, _PAIR_PRODUCT[1])
+        return builder.add(accumulator, builder.call(function, [left, right]))
+    left, right = (builder.bitcast(v, _LANES32) for v in (left, right))
+    down = ir.Constant(_LANES32, [16] * WIDTH)
+    low = builder.mul(*(builder.ashr(builder.shl(v, down), down) for v in (left, right)))
+    high = builder.mul(*(builder.ashr(v, down) for v in (left, right)))
+    return builder.add(builder.add(accumulator, low), high)
 
 
 def _dot(builder: Any, accumulator: Any, unsigned: Any, signed: Any) -> Any:
@@ -81,7 +106,7 @@ def _dot(builder: Any, accumulator: Any, unsigned: Any, signed: Any) -> Any:
         return builder.call(function, [accumulator, unsigned, signed])
     # Each 32-bit lane's four bytes are shifted out in turn; products of 8-bit values fit 32 bits.
     unsigned, signed = (builder.bitcast(v, _LANES32) for v in (unsigned, signed))
-    for byte in range(GROUP):
+    for byte in range(LANE_BYTES):
         up = ir.Constant(_LANES32, [24 - 8 * byte] * WIDTH)
         down = ir.Constant(_LANES32, [24] * WIDTH)
         left = builder.lshr(builder.shl(unsigned, up), down)
@@ -104,7 +129,7 @@ def pairwise_multiply_add(
 ) -> Any:
     """``tile[i, c] += (x[offset + i * stride + c] - zero) * weights[panel + c]``: a depthwise tap.
 
-    ``x`` uint8 or int8, ``weights`` int16 (a uint8 filter less its zero point).
+    ``x`` uint8, int8 or int16, ``weights`` int16 (a uint8 filter less its zero point).
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -112,7 +137,7 @@ def pairwise_multiply_add(
         value, _, offset, stride, zero, _, panel = arguments
         source, filters = e.data(1), e.data(5)
         widen = builder.sext if x.dtype.signed else builder.zext
-        halves, narrow = ir.VectorType(ir.IntType(16), WIDTH), ir.VectorType(_I8, WIDTH)
+        halves, narrow = (ir.VectorType(ir.IntType(bits), WIDTH) for bits in (16, x.dtype.bitwidth))
         row = [
             builder.sext(e.load(filters, e.offset(panel, WIDTH * j), halves), _LANES32)
             for j in range(tile.vectors)
@@ -156,9 +181,11 @@ def _requantize(
 ) -> Array:
     part = slice(column, column + tile.shape[1])
     left, right = lefts[part].astype(np.int64), rights[part].astype(np.int64)
+    half = (np.int64(1) << right) >> 1
+    if multipliers.dtype == np.int16:
+        return (((tile.astype(np.int64) * multipliers[part] + half) >> right) + zero).astype(np.int32)
     shifted = (tile.astype(np.int64) << left).astype(np.int32).astype(np.int64)
     high = (shifted * multipliers[part] + (1 << 30)) >> 31
-    half = (np.int64(1) << right) >> 1
     rounded = (high + half - ((high < 0) & (right > 0))) >> right
     return (rounded + zero).astype(np.int32)
 
@@ -167,40 +194,50 @@ def _requantize(
 def requantize(
     context: Any, tile: Any, multipliers: Any, lefts: Any, rights: Any, column: Any, zero: Any
 ) -> Any:
-    """Each column scaled by its ``multiplier * 2**(left - right - 31)`` with double rounding, plus ``zero``.
+    """Each column scaled in TFLite's fixed point (``internal/common.cc``), plus ``zero``; int32 wraps.
 
-    TFLite's ``MultiplyByQuantizedMultiplier`` (``internal/common.cc``): a doubling high multiply with
-    ties towards +infinity, then a division by ``2**right`` with ties away from zero. The tables are
-    int32, one value a column from ``column`` on, padded to whole tiles.
+    With 32-bit multipliers by ``multiplier * 2**(left - right - 31)``, rounded twice: a doubling high
+    multiply with ties towards +infinity, then a division by ``2**right`` with ties away from zero. With
+    16-bit ones by ``multiplier * 2**-right``, rounded once, ties towards +infinity. One value of each
+    table a column, from ``column`` on, padded to whole tiles.
     """
+    scale = _scale_once if multipliers.dtype.bitwidth == 16 else _scale_twice
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
         value, _, _, _, column, zero = arguments
-        b = builder
 
         def table(position: int, j: int) -> Any:
-            return e.load(e.data(position), e.offset(column, WIDTH * j), _LANES32)
+            bits = signature.args[position].dtype.bitwidth
+            vector = ir.VectorType(ir.IntType(bits), WIDTH)
+            return e.load(e.data(position), e.offset(column, WIDTH * j), vector)
 
         columns = [tuple(table(position, j) for position in (1, 2, 3)) for j in range(tile.vectors)]
-        offset = e.splat(b.trunc(zero, _I32))
-
-        def scale(_i: int, j: int, old: Any) -> Any:
-            multiplier, left, right = columns[j]
-            wide = b.mul(b.sext(b.shl(old, left), _LANES64), b.sext(multiplier, _LANES64))
-            high = b.ashr(b.add(wide, e.constant(1 << 30, _LANES64)), e.constant(31, _LANES64))
-            # What follows fits 32 bits but for the half that is added: stay in 64.
-            far = b.zext(right, _LANES64)
-            half = b.lshr(b.shl(e.constant(1, _LANES64), far), e.constant(1, _LANES64))
-            negative = b.icmp_signed("<", high, e.constant(0, _LANES64))
-            divided = b.icmp_signed("!=", far, e.constant(0, _LANES64))
-            away = b.zext(b.and_(negative, divided), _LANES64)
-            rounded = b.ashr(b.sub(b.add(high, half), away), far)
-            return b.add(b.trunc(rounded, _LANES32), offset)
-
-        return map_tile(e, tile, scale, value)
+        offset = e.splat(builder.trunc(zero, _I32))
+        return map_tile(e, tile, lambda _i, j, old: builder.add(scale(e, old, *columns[j]), offset), value)
 
     return tile(tile, multipliers, lefts, rights, types.intp, types.int64), emit
+
+
+def _scale_twice(e: Emitter, old: Any, multiplier: Any, left: Any, right: Any) -> Any:
+    b = e.builder
+    wide = b.mul(b.sext(b.shl(old, left), _LANES64), b.sext(multiplier, _LANES64))
+    high = b.ashr(b.add(wide, e.constant(1 << 30, _LANES64)), e.constant(31, _LANES64))
+    # What follows fits 32 bits but for the half that is added: stay in 64.
+    far = b.zext(right, _LANES64)
+    half = b.lshr(b.shl(e.constant(1, _LANES64), far), e.constant(1, _LANES64))
+    negative = b.icmp_signed("<", high, e.constant(0, _LANES64))
+    divided = b.icmp_signed("!=", far, e.constant(0, _LANES64))
+    away = b.zext(b.and_(negative, divided), _LANES64)
+    return b.trunc(b.ashr(b.sub(b.add(high, half), away), far), _LANES32)
+
+
+def _scale_once(e: Emitter, old: Any, multiplier: Any, _left: Any, right: Any) -> Any:
+    b = e.builder
+    product = b.mul(b.sext(old, _LANES64), b.sext(multiplier, _LANES64))
+    far = b.zext(right, _LANES64)
+    half = b.lshr(b.shl(e.constant(1, _LANES64), far), e.constant(1, _LANES64))
+    return b.trunc(b.ashr(b.add(product, half), far), _LANES32)
 
 
 def _divide_half_away(tile: Array, divisor: int) -> Array:

@@ -26,8 +26,7 @@ from minilite.ops.convolution_parameters import (
     weight_scales,
     zero_points,
 )
-from minilite.ops.convolution_steps import has_constant_weights, lower_float, lower_quantized
-from minilite.ops.lowering import shifts_fit
+from minilite.ops.convolution_steps import has_constant_weights, kernels_scale, lower_float, lower_quantized
 from minilite.quantization import (
     is_quantized,
     output_range,
@@ -267,12 +266,12 @@ class Conv2D(Convolution):
         geometry = convolution_geometry(node)
         if geometry.groups != 1 or not has_constant_weights(node):
             return False
-        if node.input(0).type is _I16 or node.input(1).type is _I4 or is_hybrid(node):
+        if is_hybrid(node):
             return False
-        if is_quantized(node.input(0)):
-            if not shifts_fit(quantized_multipliers(node)[1]):
-                return False
-            lower_quantized(node, lowering, geometry)
-        else:
+        if not is_quantized(node.input(0)):
             lower_float(node, lowering, geometry)
+            return True
+        if not kernels_scale(node, self.channel_axis):
+            return False
+        lower_quantized(node, lowering, geometry)
         return True

@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from minilite.graph import Activation, Array, Node, Padding, TensorType
+from minilite.graph import Activation, Array, Node, Padding
 from minilite.ops.base import Lowering, operator, refuse
 from minilite.ops.checks import check_rank
 from minilite.ops.convolution import Convolution
 from minilite.ops.convolution_parameters import (
     convolution_geometry,
     is_hybrid,
-    quantized_multipliers,
     zero_points,
 )
-from minilite.ops.convolution_steps import bias_or_zeros, has_constant_weights, scaling_tables
-from minilite.ops.lowering import grain, kernel_window, shifts_fit
+from minilite.ops.convolution_steps import bias_or_zeros, has_constant_weights, kernels_scale, scaling_tables
+from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window
 
@@ -82,9 +81,9 @@ class DepthwiseConv2D(Convolution):
         g = convolution_geometry(node)
         if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not has_constant_weights(node):
             return False
-        if node.input(0).type is TensorType.INT16 or is_hybrid(node):
+        if is_hybrid(node):
             return False
-        if is_quantized(node.input(0)) and not shifts_fit(quantized_multipliers(node)[1]):
+        if is_quantized(node.input(0)) and not kernels_scale(node, self.channel_axis):
             return False
         low, high = output_range(node.options.fused_activation_function, node.output)
         rows = g.batch * g.out_h

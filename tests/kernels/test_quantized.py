@@ -1,4 +1,4 @@
-"""CONV_2D and DEPTHWISE_CONV_2D on bytes: literals, and any window against exact integers."""
+"""CONV_2D and DEPTHWISE_CONV_2D on integers: literals, and any window against exact integers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from minilite_kernels.window import Window
 from tests.kernels.harness import Array, all_scaled, call, multipliers, patches, same_window, windows
 
 WIDTH = quantized.WIDTH
-BYTES = st.sampled_from([np.uint8, np.int8])
+INTEGERS = st.sampled_from([np.uint8, np.int8, np.int16])
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def convolve(
         x.dtype,
         extent=pixels,
         x=x,
-        weights=quantized.pack_groups(weights.reshape(out_c, depth)),
+        weights=quantized.pack_groups(weights.reshape(out_c, depth).astype(f"i{x.itemsize}")),
         bias=pack_columns(bias.astype(np.int32)),
-        patches=ScratchSpace(x.dtype, pixels * quantized.pad_depth(depth)),
+        patches=ScratchSpace(x.dtype, pixels * quantized.pad_depth(depth, x.dtype)),
         sums=ScratchSpace(np.dtype(np.int32), pixels),
         w=w,
         out_c=out_c,
@@ -139,6 +139,29 @@ def test_extreme_bytes_do_not_saturate_on_the_way() -> None:
     assert result.item() == round(255 * 127 * 64 / 2**14)
 
 
+def test_int16_sums_are_rounded_once_with_16_bit_multipliers() -> None:
+    # Sums -6, -5 ... 6 divided by 4: ties towards +infinity.
+    x = np.arange(-6, 7, dtype=np.int16).reshape(1, 1, 13, 1)
+    out = call(
+        quantized.depthwise_quantized,
+        13 * WIDTH,
+        np.int16,
+        extent=1,
+        x=np.repeat(x, WIDTH, axis=3),
+        weights=np.ones((1, 1, WIDTH), np.int16),
+        bias=np.zeros(WIDTH, np.int32),
+        multipliers=np.full(WIDTH, 1 << 14, np.int16),
+        lefts=np.zeros(WIDTH, np.int32),
+        rights=np.full(WIDTH, 16, np.int32),
+        w=same_window((1, 13), WIDTH, 1),
+        x_zero=0,
+        zero=0,
+        low=-32768,
+        high=32767,
+    )
+    assert out.reshape(13, WIDTH)[:, 0].tolist() == [-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
+
+
 def test_groups_of_four_lie_side_by_side() -> None:
     weights = np.arange(1, 6, dtype=np.int8).reshape(1, 5)
     packed = quantized.pack_groups(weights).reshape(2, -1, 4)
@@ -151,7 +174,7 @@ def test_groups_of_four_lie_side_by_side() -> None:
 @given(
     st.data(),
     windows(st.sampled_from([1, 3, 4, 6])),
-    BYTES,
+    INTEGERS,
     st.sampled_from([1, WIDTH, WIDTH + 1, PANEL + 1, 2 * PANEL]),
     st.integers(0, 99),
 )
@@ -161,7 +184,7 @@ def test_any_convolution(data: st.DataObject, w: Window, dtype: Any, out_c: int,
     x = rng.integers(info.min, info.max, (1, w.in_h, w.in_w, w.in_c), dtype, endpoint=True)
     weights = rng.integers(-128, 127, (out_c, w.kernel_h, w.kernel_w, w.in_c), np.int8, endpoint=True)
     bias = rng.integers(-5000, 5000, out_c)
-    x_zero = data.draw(st.integers(int(info.min), int(info.max)))
+    x_zero = 0 if dtype is np.int16 else data.draw(st.integers(int(info.min), int(info.max)))
     weight_zero = data.draw(st.integers(-128, 127)) if dtype is np.uint8 else 0
     scale = data.draw(scales(out_c, dtype))
     seen, _ = patches(x.astype(np.int64) - x_zero, w)
@@ -185,7 +208,7 @@ def test_depthwise_padding_is_the_zero_point(dtype: Any, x_zero: int) -> None:
 @given(
     st.data(),
     windows(st.sampled_from([WIDTH, WIDTH + 1, 2 * WIDTH + 3]), dilation=3),
-    BYTES,
+    INTEGERS,
     st.integers(0, 99),
 )
 def test_any_depthwise(data: st.DataObject, w: Window, dtype: Any, seed: int) -> None:
@@ -195,7 +218,7 @@ def test_any_depthwise(data: st.DataObject, w: Window, dtype: Any, seed: int) ->
     # An 8-bit filter less its zero point.
     weights = rng.integers(-255, 255, (w.kernel_h, w.kernel_w, w.in_c), np.int16, endpoint=True)
     bias = rng.integers(-5000, 5000, w.in_c, np.int32)
-    x_zero = data.draw(st.integers(int(info.min), int(info.max)))
+    x_zero = 0 if dtype is np.int16 else data.draw(st.integers(int(info.min), int(info.max)))
     scale = data.draw(scales(w.in_c, dtype))
     seen, _ = patches(x.astype(np.int64) - x_zero, w)
     sums = np.einsum("bhwyxc,yxc->bhwc", seen, weights.astype(np.int64)) + bias
