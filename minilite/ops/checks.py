@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minilite.errors import InvokeError
-from minilite.graph import Array, Node, Tensor, TensorType
+from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import refuse
 from minilite.quantization import FUSED_ACTIVATIONS
-from minilite.shapes import normalized_axis
+from minilite.shapes import broadcast, normalized_axis
 
 Types = tuple[TensorType, ...]
 
@@ -152,6 +152,34 @@ def check_same_quantization(node: Node, tensor: Tensor, other: Tensor) -> None:
             rule="quantization-equal",
             tensor=tensor,
         )
+
+
+def check_symmetric(node: Node, tensor: Tensor) -> None:
+    """Refuse a quantized tensor whose zero point is not 0."""
+    assert tensor.quantization is not None
+    if tensor.quantization.zero_point != 0:
+        refuse(
+            node,
+            f"has the zero point {tensor.quantization.zero_point}, but int16 must have 0",
+            rule="quantization-symmetric",
+            tensor=tensor,
+        )
+
+
+def check_broadcast(node: Node) -> Shape:
+    """The shape that all inputs broadcast to; refuse those that do not fit together."""
+    shape: Shape | None = ()
+    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
+    for each in shapes:
+        shape = None if shape is None else broadcast(shape, each)
+    if shape is None:
+        refuse(
+            node,
+            f"shapes {' and '.join(map(str, shapes))} do not broadcast: aligned at the last axis, "
+            "sizes must be equal or 1",
+            rule="broadcast",
+        )
+    return shape
 
 
 def check_values(node: Node, position: int, wrong: Array, message: str, *, rule: str) -> None:

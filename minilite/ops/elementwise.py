@@ -1,34 +1,34 @@
-"""Arithmetic on two tensors that broadcast: ADD, SUB, MUL."""
+"""Sums and products of two tensors that broadcast, and of many: ADD, SUB, MUL, SQUARED_DIFFERENCE, ADD_N."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
-from minilite.ops.checks import check_activation, check_arity, check_quantized, check_types
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.binary import Binary, centred, check_fixed_point, computes_fixed_point, same_types
+from minilite.ops.checks import check_activation, check_arity, check_types
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
     Int64Array,
-    is_quantized,
+    activation_range,
+    integer_range,
     multiply_by_quantized_multiplier_double_rounding,
     output_range,
     quantize_multiplier,
     requantize,
-)
-from minilite.shapes import broadcast
-
-_TYPES = tuple(
-    (t, t, t)
-    for t in (TensorType.FLOAT32, TensorType.INT32, TensorType.INT64, TensorType.UINT8, TensorType.INT8)
+    rounding_divide_by_pot,
+    saturating_rounding_doubling_high_mul,
 )
 
-LEFT_SHIFT = 20
-"""Guard bits that ADD and SUB give 8-bit values before they are brought to a common scale."""
+FLOAT32, FLOAT16, COMPLEX64 = TensorType.FLOAT32, TensorType.FLOAT16, TensorType.COMPLEX64
+INT8, UINT8, INT16, INT32 = TensorType.INT8, TensorType.UINT8, TensorType.INT16, TensorType.INT32
+INT64, UINT32 = TensorType.INT64, TensorType.UINT32
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,52 @@ class MulOptions:
     fused_activation_function: Activation = Activation.NONE
 
 
+def split(real: float | np.floating[Any]) -> tuple[int, int]:
+    """A real factor as a multiplier and a shift."""
+    multiplier, shift = quantize_multiplier(real)
+    return int(multiplier), int(shift)
+
+
 @dataclass(frozen=True)
 class SumScaling:
-    """How 8-bit addends reach the output's scale: a multiplier and a shift for each of them, and the sum."""
+    """How quantized addends come to a common scale, and their sum to the output's.
+
+    Attributes
+    ----------
+    left, right, output:
+        A multiplier and a shift for each of the addends, and for the sum.
+    left_shift:
+        Guard bits that the addends are given before.
+    """
 
     left: tuple[int, int]
     right: tuple[int, int]
     output: tuple[int, int]
+    left_shift: int
 
 
 def sum_scaling(node: Node) -> SumScaling:
     """Multipliers of a quantized ADD or SUB (``Prepare`` of TFLite's ``kernels/add.cc``, ``sub.cc``)."""
+    return _common_scaling(node, 15 if node.output.type is INT16 else 20, power=1)
+
+
+def squared_difference_scaling(node: Node) -> SumScaling:
+    """Multipliers of a quantized SQUARED_DIFFERENCE (TFLite's ``kernels/squared_difference.cc``)."""
+    return _common_scaling(node, 7, power=2)
+
+
+def _common_scaling(node: Node, left_shift: int, power: int) -> SumScaling:
+    """Both inputs in units of twice the larger scale, and what is made of ``power`` of them."""
     a, b, y = node.input(0).quantization, node.input(1).quantization, node.output.quantization
     assert a is not None
     assert b is not None
     assert y is not None
     twice_largest = 2.0 * float(max(a.scale, b.scale))
-
-    def split(real: float) -> tuple[int, int]:
-        multiplier, shift = quantize_multiplier(real)
-        return int(multiplier), int(shift)
-
     return SumScaling(
         left=split(float(a.scale) / twice_largest),
         right=split(float(b.scale) / twice_largest),
-        output=split(twice_largest / ((1 << LEFT_SHIFT) * float(y.scale))),
+        output=split(twice_largest**power / ((1 << left_shift * power) * float(y.scale))),
+        left_shift=left_shift,
     )
 
 
@@ -88,76 +109,112 @@ def product_scaling(node: Node) -> tuple[int, int]:
     assert a is not None
     assert b is not None
     assert y is not None
-    multiplier, shift = quantize_multiplier(np.float64(a.scale * b.scale / y.scale))
-    return int(multiplier), int(shift)
+    return split(np.float64(a.scale * b.scale / y.scale))
 
 
-class _Binary(Op):
-    """What the three share: shapes that broadcast, a fused clamp, integers that wrap as in C."""
+def brought_to_common_scale(
+    a: Int64Array, b: Int64Array, scaling: SumScaling
+) -> tuple[Int64Array, Int64Array]:
+    """Both inputs, without their zero points, in the units that they are added in."""
+    scale = multiply_by_quantized_multiplier_double_rounding
+    return scale(a << scaling.left_shift, *scaling.left), scale(b << scaling.left_shift, *scaling.right)
 
-    ufunc: Callable[[Array, Array], Array]
 
-    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
-        check_arity(node, (2, 2))
-        check_types(node, _TYPES)
+class Arithmetic(Binary):
+    """A fused clamp; integers that wrap as in C; fixed point."""
+
+    ufunc: ClassVar[np.ufunc]
+
+    def check(self, node: Node) -> None:
         check_activation(node)
-        a, b = node.input(0), node.input(1)
-        if is_quantized(a):
-            for tensor in (a, b, node.output):
-                check_quantized(node, tensor)
-        shape = broadcast(a.shape, b.shape)
-        if shape is None:
+        if computes_fixed_point(node):
+            check_fixed_point(node)
+
+    def combine(self, node: Node, a: Array, b: Array) -> Array:
+        if computes_fixed_point(node):
+            return self.fixed_point(node, centred(node, 0, a), centred(node, 1, b))
+        limits = output_range(node.options.fused_activation_function, node.output)
+        clamped: Array = np.clip(type(self).ufunc(a, b), *limits)
+        return clamped
+
+    def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
+        """The quantized output from the inputs less their zero points."""
+        raise NotImplementedError
+
+
+class _Sum(Arithmetic):
+    """ADD and SUB on fixed point: both inputs are brought to a common scale.
+
+    int16 has another, older form for scales that are powers of two (``pot_scale_int16``): one input has
+    the output's scale already, and the other is shifted to it.
+    """
+
+    def check(self, node: Node) -> None:
+        super().check(node)
+        if not computes_fixed_point(node) or not _has_pot_scales(node):
+            return
+        a, b = pot_shifts(node)
+        if min(a, b) != 0 or max(a, b) < 0:
             refuse(
                 node,
-                f"shapes {a.shape} and {b.shape} do not broadcast: aligned at the last axis, "
-                "sizes must be equal or 1",
-                rule="broadcast",
+                "with pot_scale_int16 one input must have the scale of the output, "
+                "and the other's must not be larger",
+                rule="pot-scale-int16",
             )
-        return (shape,)
 
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
-        a, b = inputs
-        assert a is not None
-        assert b is not None
+    def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
         limits = output_range(node.options.fused_activation_function, node.output)
-        if is_quantized(node.input(0)):
-            return (self._quantized(node, _centred(node, 0, a), _centred(node, 1, b), limits),)
-        return (np.clip(type(self).ufunc(a, b), *limits),)
-
-    def _quantized(self, node: Node, a: Int64Array, b: Int64Array, limits: tuple[int, int]) -> Array:
-        """The result from values without their zero points."""
+        if _has_pot_scales(node):
+            shifts = pot_shifts(node)
+            total = type(self).ufunc(*map(rounding_divide_by_pot, (a, b), shifts))
+            clamped: Array = np.clip(total, *limits)
+            return clamped
         scaling = sum_scaling(node)
-        left = multiply_by_quantized_multiplier_double_rounding(a << LEFT_SHIFT, *scaling.left)
-        right = multiply_by_quantized_multiplier_double_rounding(b << LEFT_SHIFT, *scaling.right)
-        return requantize(type(self).ufunc(left, right), *scaling.output, node.output, limits)
+        total = type(self).ufunc(*brought_to_common_scale(a, b, scaling))
+        return requantize(total, *scaling.output, node.output, limits)
 
 
-def _centred(node: Node, position: int, values: Array) -> Int64Array:
-    quantization = node.input(position).quantization
-    assert quantization is not None
-    return values.astype(np.int64) - quantization.zero_point
+def _has_pot_scales(node: Node) -> bool:
+    """Whether an int16 ADD or SUB is computed in the form for powers of two."""
+    if node.output.type is not INT16 or not node.options.pot_scale_int16:
+        return False
+    exponents = _scale_exponents(node)
+    # CheckedLog2 of TFLite's kernels/internal/quantization_util.cc takes what is near enough.
+    return bool(np.all(np.abs(exponents - np.rint(exponents)) < 1e-3))
+
+
+def pot_shifts(node: Node) -> tuple[int, int]:
+    """How far each input of an int16 ADD or SUB is shifted right, where scales are powers of two."""
+    a, b, y = map(int, np.rint(_scale_exponents(node)))
+    return y - a, y - b
+
+
+def _scale_exponents(node: Node) -> Array:
+    quantizations = (t.quantization for t in (node.input(0), node.input(1), node.output))
+    return np.log2(np.array([q.scale for q in quantizations if q is not None], np.float64))
 
 
 @operator("ADD")
-class Add(_Binary):
+class Add(_Sum):
     """Sum (TFLite's ``kernels/add.cc``, ``reference/add.h``, ``reference/integer_ops/add.h``)."""
 
     options = AddOptions
+    rows = same_types(FLOAT32, FLOAT16, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.add
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import elementwise
 
         a, b, y = node.input(0), node.input(1), node.output
-        if a.shape != b.shape or not (a.type is TensorType.FLOAT32 or is_quantized(a)):
+        if a.shape != b.shape or a.type not in (FLOAT32, UINT8, INT8):
             return False
-        if is_quantized(a):
+        if computes_fixed_point(node):
             scaling = sum_scaling(node)
             if not shifts_fit(scaling.left[1], scaling.right[1], scaling.output[1]):
                 return False
         low, high = output_range(node.options.fused_activation_function, y)
         shared = {"a": a, "b": b, "out": y, "low": low, "high": high}
-        if a.type is TensorType.FLOAT32:
+        if a.type is FLOAT32:
             # Moving the values takes as long as some 16 multiply-adds each.
             chunk = grain(y.size, 16)
             lowering.step(elementwise.add_float, node, extent=y.size, grain=chunk, **shared)
@@ -181,24 +238,103 @@ def _scalings(node: Node) -> dict[str, Any]:
         "a_scaling": Scaling(a.zero_point, *scaling.left),
         "b_scaling": Scaling(b.zero_point, *scaling.right),
         "out_scaling": Scaling(y.zero_point, *scaling.output),
-        "left_shift": LEFT_SHIFT,
+        "left_shift": scaling.left_shift,
     }
 
 
 @operator("SUB")
-class Sub(_Binary):
-    """Difference (TFLite's ``kernels/sub.cc``, ``reference/sub.h``)."""
+class Sub(_Sum):
+    """Difference (TFLite's ``kernels/sub.cc``, ``reference/sub.h``). int16 is quantized."""
 
     options = SubOptions
+    rows = same_types(FLOAT32, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.subtract
 
 
 @operator("MUL")
-class Mul(_Binary):
-    """Product (TFLite's ``kernels/mul.cc``, ``reference/mul.h``, ``reference/integer_ops/mul.h``)."""
+class Mul(Arithmetic):
+    """Product (TFLite's ``kernels/mul.cc``, ``reference/mul.h``, ``reference/integer_ops/mul.h``).
+
+    Two int16 tensors may also give an int8 or uint8 one: the product of two numbers below one, with 15
+    fractional bits each and 7 in the output, whatever the scales say.
+    """
 
     options = MulOptions
+    rows = (
+        *same_types(FLOAT32, FLOAT16, COMPLEX64, INT32, INT64, UINT32, INT16, UINT8, INT8),
+        (INT16, INT16, INT8),
+        (INT16, INT16, UINT8),
+    )
     ufunc = np.multiply
 
-    def _quantized(self, node: Node, a: Int64Array, b: Int64Array, limits: tuple[int, int]) -> Array:
-        return requantize(a * b, *product_scaling(node), node.output, limits)
+    def check(self, node: Node) -> None:
+        super().check(node)
+        if node.output.type is COMPLEX64 and node.options.fused_activation_function is not Activation.NONE:
+            refuse(node, "no activation can be fused with complex numbers", rule="fused-activation")
+
+    def combine(self, node: Node, a: Array, b: Array) -> Array:
+        return a * b if node.output.type is COMPLEX64 else super().combine(node, a, b)
+
+    def tolerance(self, node: Node) -> Tolerance:
+        # The parts of a complex product are sums of two products.
+        return rounding(2, 0, 1) if node.output.type is COMPLEX64 else EXACT
+
+    def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
+        limits = output_range(node.options.fused_activation_function, node.output)
+        if node.output.type is node.input(0).type:
+            return requantize(a * b, *product_scaling(node), node.output, limits)
+        product = rounding_divide_by_pot(saturating_rounding_doubling_high_mul(a, b, bits=16), 8)
+        assert node.output.quantization is not None
+        return np.clip(product + node.output.quantization.zero_point, *limits)
+
+
+@operator("SQUARED_DIFFERENCE")
+class SquaredDifference(Arithmetic):
+    """``(a - b) ** 2`` (TFLite's ``kernels/squared_difference.cc``)."""
+
+    rows = same_types(FLOAT32, INT32, INT8)
+
+    def check(self, node: Node) -> None:
+        if computes_fixed_point(node):
+            check_fixed_point(node)
+
+    def combine(self, node: Node, a: Array, b: Array) -> Array:
+        if computes_fixed_point(node):
+            return self.fixed_point(node, centred(node, 0, a), centred(node, 1, b))
+        squared: Array = np.square(a - b)
+        return squared
+
+    def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
+        scaling = squared_difference_scaling(node)
+        left, right = brought_to_common_scale(a, b, scaling)
+        limits = integer_range(node.output.dtype)
+        return requantize(np.square(left - right), *scaling.output, node.output, limits)
+
+
+@operator("ADD_N")
+class AddN(Op):
+    """Sum of two or more tensors of one shape (TFLite's ``kernels/add_n.cc``).
+
+    Added from the first to the last; an infinite sum becomes the largest float each time, as in ADD.
+    """
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        count = max(len(node.inputs), 2)
+        check_arity(node, (count, count))
+        check_types(node, [(kind,) * (count + 1) for kind in (FLOAT32, INT32)])
+        first = node.input(0)
+        for position in range(1, count):
+            if node.input(position).shape != first.shape:
+                refuse(
+                    node, f"must have the shape of {first}", rule="equal-shapes", tensor=node.input(position)
+                )
+        return (first.shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        limits = activation_range(Activation.NONE, node.output.dtype)
+
+        def add(total: Array, x: Array) -> Array:
+            clamped: Array = np.clip(total + x, *limits)
+            return clamped
+
+        return (reduce(add, [x for x in inputs if x is not None]),)

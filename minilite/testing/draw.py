@@ -31,9 +31,11 @@ def shapes(
 
 
 @st.composite
-def broadcast_shapes(draw: st.DrawFn, count: int = 2, max_rank: int = 4) -> tuple[Shape, ...]:
+def broadcast_shapes(
+    draw: st.DrawFn, count: int = 2, max_rank: int = 4, sizes: st.SearchStrategy[int] | None = None
+) -> tuple[Shape, ...]:
     """Shapes that broadcast together: sizes of 1 and axes left out in front, in any of them."""
-    whole = draw(shapes(0, max_rank, st.integers(1, 5)))
+    whole = draw(shapes(0, max_rank, st.integers(1, 5) if sizes is None else sizes))
 
     def stretched() -> Shape:
         kept = tuple(size if draw(st.booleans()) else 1 for size in whole)

@@ -1,0 +1,75 @@
+"""What operators on two tensors that broadcast share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from minilite.graph import Array, Node, Shape, TensorType
+from minilite.ops.base import Op
+from minilite.ops.checks import (
+    Types,
+    check_arity,
+    check_broadcast,
+    check_quantized,
+    check_symmetric,
+    check_types,
+)
+from minilite.quantization import Int64Array, is_quantized
+
+
+def same_types(*types: TensorType) -> tuple[Types, ...]:
+    """Rows for ``check_types``: two inputs and an output of one of these types."""
+    return tuple((kind, kind, kind) for kind in types)
+
+
+class Binary(Op):
+    """Two tensors of one type, which broadcast at the last axis."""
+
+    rows: ClassVar[tuple[Types, ...]]
+    """The types of the inputs and the output."""
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (2, 2))
+        check_types(node, self.rows)
+        self.check(node)
+        return (check_broadcast(node),)
+
+    def check(self, node: Node) -> None:
+        """Refuse what is particular to the operator."""
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        a, b = inputs
+        assert a is not None
+        assert b is not None
+        return (self.combine(node, a, b),)
+
+    def combine(self, node: Node, a: Array, b: Array) -> Array:
+        """The output's values, before they take its type."""
+        raise NotImplementedError
+
+
+def computes_fixed_point(node: Node) -> bool:
+    """Whether the node is quantized: always if its type is of 8 bits, and int16 where the file says so."""
+    tensor = node.input(0)
+    return is_quantized(tensor) and (tensor.type is not TensorType.INT16 or tensor.quantization is not None)
+
+
+def check_fixed_point(node: Node) -> None:
+    """Refuse useless quantization of any tensor of a quantized node; int16 is symmetric."""
+    for tensor in (*node.inputs, *node.outputs):
+        assert tensor is not None
+        if not is_quantized(tensor):
+            continue
+        check_quantized(node, tensor)
+        if tensor.type is TensorType.INT16:
+            check_symmetric(node, tensor)
+
+
+def centred(node: Node, position: int, values: Array) -> Int64Array:
+    """The values of an input without its zero point."""
+    quantization = node.input(position).quantization
+    assert quantization is not None
+    return values.astype(np.int64) - quantization.zero_point
