@@ -15,12 +15,11 @@ pytest.importorskip("numba", reason="plans need Numba")
 from minilite.graph import Array, Graph, TensorType
 from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.elementwise import AddOptions
-from minilite.ops.resize import ResizeBilinearOptions
 from minilite.plan import KernelStep
 from minilite.prepare import prepare
 from minilite.quantization import FUSED_ACTIVATIONS
 from minilite.reference import ReferenceExecutor
-from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from minilite.testing.models import TensorSpec, one_op, tensor
 from tests.oracle import assert_plan_agrees, random_values, run
 
 FLOAT, UINT8, INT8, INT32 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT32
@@ -92,17 +91,6 @@ def sums(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def resizes(draw: st.DrawFn) -> Case:
-    kind = draw(TYPES)
-    x = draw(pictures(kind, st.sampled_from([1, 3, 21, 33])))
-    align, half = draw(st.sampled_from([(False, False), (True, False), (False, True)]))
-    size = draw(st.tuples(st.integers(1, 25), st.integers(1, 25)))
-    options = ResizeBilinearOptions(align_corners=align, half_pixel_centers=half)
-    y = tensor(type=kind, scale=x.scale, zero_point=x.zero_point)
-    return Case(prepare(one_op("RESIZE_BILINEAR", [x, constant(size, INT32)], [y], options)), draw(SEEDS))
-
-
-@st.composite
 def concatenations(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from([FLOAT, UINT8, INT8]))
     shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
@@ -141,11 +129,6 @@ def reshapes(draw: st.DrawFn) -> Case:
 
 @given(sums())
 def test_add(case: Case) -> None:
-    assert_parity(case)
-
-
-@given(resizes())
-def test_resize_bilinear(case: Case) -> None:
     assert_parity(case)
 
 

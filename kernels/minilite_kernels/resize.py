@@ -1,15 +1,23 @@
-"""Bilinear resize from tables of rows and columns that a plan computes once."""
+"""Resizing from tables of rows and columns that a plan computes once."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from minilite_kernels import simd, vector
-from minilite_kernels.kernel import Input, Output, Scratch, kernel
+from minilite_kernels import simd
+from minilite_kernels import simd_integer as integer
+from minilite_kernels.convolution import copy_run
+from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
+from minilite_kernels.vector import WIDTH
 
 VECTORS = 2
-PADDING = VECTORS * vector.WIDTH
-"""Elements that vectors may read past the end of a scratch row."""
+PADDING = VECTORS * WIDTH
+"""Elements that vectors may reach past the end of a scratch row."""
+
+FIXED_POINT_BITS = 10
+ONE = 1 << FIXED_POINT_BITS
 
 
 @kernel
@@ -59,11 +67,11 @@ def resize_bilinear(
     for row in range(start, stop):
         y = row % out_h
         image = row // out_h * in_h
-        top, bottom = (image + row_lower[y]) * width, (image + row_upper[y]) * width
         dy = row_weight[y]
+        top, bottom = line_of(x, image + row_lower[y], width), line_of(x, image + row_upper[y], width)
         for i in range(width):
-            above[i] = np.float32(x[top + i]) * (one - dy)
-            below[i] = np.float32(x[bottom + i]) * dy
+            above[i] = np.float32(top[i]) * (one - dy)
+            below[i] = np.float32(bottom[i]) * dy
         for column in range(out_w):
             dx = column_weight[column]
             left, right = column_lower[column] * channels, column_upper[column] * channels
@@ -87,6 +95,7 @@ def resize_bilinear_integer(
     column_upper: Input,
     column_weight: Input,
     out: Output,
+    line: Scratch,
     in_h: int,
     in_w: int,
     channels: int,
@@ -95,29 +104,69 @@ def resize_bilinear_integer(
 ) -> None:
     """RESIZE_BILINEAR of int8 and int16 in 10-bit fixed point, output rows ``start..stop`` of [batch, out_h].
 
-    As ``resize_bilinear``, with int32 weights in 1/1024; the result is rounded half away from zero
-    (``ResizeBilinearInteger`` in TFLite's ``reference/resize_bilinear.h``).
+    As ``resize_bilinear``, with int32 weights in 1/1024 and ``line`` int32 [in_w * channels + PADDING];
+    the result is rounded half away from zero (``ResizeBilinearInteger`` in TFLite's
+    ``reference/resize_bilinear.h``).
     """
     out_h, out_w = len(row_lower), len(column_lower)
+    width = in_w * channels
     for row in range(start, stop):
         y = row % out_h
         image = row // out_h * in_h
-        dy = np.int64(row_weight[y])
-        top, bottom = (image + row_lower[y]) * in_w, (image + row_upper[y]) * in_w
+        dy = row_weight[y]
+        top, bottom = line_of(x, image + row_lower[y], width), line_of(x, image + row_upper[y], width)
+        for i in range(width):
+            line[i] = np.int32(top[i]) * np.int32(ONE - dy) + np.int32(bottom[i]) * dy
         for column in range(out_w):
-            dx = np.int64(column_weight[column])
-            top_left = (top + column_lower[column]) * channels
-            top_right = (top + column_upper[column]) * channels
-            bottom_left = (bottom + column_lower[column]) * channels
-            bottom_right = (bottom + column_upper[column]) * channels
+            left, right = column_lower[column] * channels, column_upper[column] * channels
             target = (row * out_w + column) * channels
-            for c in range(channels):
-                total = (
-                    np.int64(x[top_left + c]) * (1024 - dy) * (1024 - dx)
-                    + np.int64(x[bottom_left + c]) * dy * (1024 - dx)
-                    + np.int64(x[top_right + c]) * (1024 - dy) * dx
-                    + np.int64(x[bottom_right + c]) * dy * dx
-                )
-                half = 1 << 19
-                value = (total + half) >> 20 if total >= 0 else -((half - total) >> 20)
-                out[target + c] = out.dtype.type(value)
+            for c in range(0, channels, WIDTH):
+                a, b = simd.broadcast_row(line, left + c, 1, 1), simd.broadcast_row(line, right + c, 1, 1)
+                value = integer.mix_half_away(a, b, column_weight[column], FIXED_POINT_BITS)
+                simd.store(value, out, target + c, 0, 0, channels - c)
+
+
+@kernel
+def resize_nearest(
+    x: Input,
+    rows: Input,
+    columns: Input,
+    out: Output,
+    line: Scratch,
+    in_h: int,
+    in_w: int,
+    channels: int,
+    start: int,
+    stop: int,
+) -> None:
+    """RESIZE_NEAREST_NEIGHBOR, output rows ``start..stop`` of [batch, out_h].
+
+    Parameters
+    ----------
+    x, out:
+        NHWC, of any type.
+    rows, columns:
+        The input row (column) of each output row (column), int32.
+    line:
+        Of the type of ``x`` [out_w * channels + PADDING]: an output row, where whole vectors may be
+        written past the end.
+    in_h, in_w, channels, start, stop:
+        Sizes; output rows.
+    """
+    out_h, out_w = len(rows), len(columns)
+    width = out_w * channels
+    for row in range(start, stop):
+        y = row % out_h
+        if row == start or y == 0 or rows[y] != rows[y - 1]:
+            source = (row // out_h * in_h + rows[y]) * in_w
+            for column in range(out_w):
+                copy_run(x, (source + columns[column]) * channels, line, column * channels, channels)
+        target = line_of(out, row, width)
+        for i in range(width):
+            target[i] = line[i]
+
+
+@helper
+def line_of(x: Any, row: int, width: int) -> Any:
+    """One row of a picture. Of a slice LLVM knows that no index is negative, and can make vectors."""
+    return x[row * width : (row + 1) * width]

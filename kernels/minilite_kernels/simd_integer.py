@@ -267,3 +267,41 @@ def divide_half_away(context: Any, tile: Any, divisor: Any) -> Any:
         return map_tile(e, tile, average, arguments[0])
 
     return tile(tile, types.int64), emit
+
+
+def _mix_half_away(tile: Array, other: Array, weight: int, bits: int) -> Array:
+    one = np.int64(1 << bits)
+    mixed = tile.astype(np.int64) * (one - weight) + other.astype(np.int64) * weight
+    rounded = (np.abs(mixed) + one * one // 2) >> (2 * bits)
+    return (np.sign(mixed) * rounded).astype(np.int32)
+
+
+@operation(_mix_half_away)
+def mix_half_away(context: Any, tile: Any, other: Any, weight: Any, bits: Any) -> Any:
+    """``tile`` and ``other``, of ``bits`` fractional bits, in the ratio ``2**bits - weight : weight``.
+
+    The result has none: it is rounded, ties away from zero. ``weight`` is an int32, ``bits`` a constant.
+    """
+    one = 1 << bits.literal_value
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        b = builder
+        zero, half = e.constant(0, _LANES64), e.constant(one * one // 2, _LANES64)
+        weights = [b.sext(e.splat(w), _LANES64) for w in (b.sub(_I32(one), arguments[2]), arguments[2])]
+
+        def mixed(i: int, j: int, old: Any) -> Any:
+            new = b.extract_value(arguments[1], i * tile.vectors + j)
+            first, second = (
+                b.mul(b.sext(value, _LANES64), weight)
+                for value, weight in zip((old, new), weights, strict=True)
+            )
+            total = b.add(first, second)
+            negative = b.icmp_signed("<", total, zero)
+            magnitude = b.select(negative, b.sub(zero, total), total)
+            rounded = b.lshr(b.add(magnitude, half), e.constant(2 * bits.literal_value, _LANES64))
+            return b.trunc(b.select(negative, b.sub(zero, rounded), rounded), _LANES32)
+
+        return map_tile(e, tile, mixed, arguments[0])
+
+    return tile(tile, tile, types.int32, bits), emit

@@ -1,4 +1,4 @@
-"""Resizing pictures: RESIZE_BILINEAR."""
+"""Resizing pictures: RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_rank, check_types, constant_integers
 from minilite.ops.lowering import grain
+from minilite.quantization import round_half_away
 
-_TYPES = tuple((t, TensorType.INT32, t) for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8))
+_TYPES = tuple(
+    (t, TensorType.INT32, t)
+    for t in (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16)
+)
 
 FIXED_POINT_BITS = 10
-"""Fractional bits of the coordinates of int8 pictures."""
+"""Fractional bits of the coordinates of signed integer pictures."""
 
 Interpolation = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Array]
 """For each output position: lower and upper input position, and the distance from the lower one."""
@@ -26,6 +30,14 @@ Interpolation = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Array]
 @dataclass(frozen=True)
 class ResizeBilinearOptions:
     """Schema table ``ResizeBilinearOptions``."""
+
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True)
+class ResizeNearestNeighborOptions:
+    """Schema table ``ResizeNearestNeighborOptions``."""
 
     align_corners: bool = False
     half_pixel_centers: bool = False
@@ -41,15 +53,22 @@ def interpolation(
     (``ComputeInterpolationValues`` of TFLite's ``reference/resize_bilinear.h``).
     """
     real: Any = np.dtype(dtype).type
-    scale = real(in_size) / real(out_size)
-    if options.align_corners and out_size > 1:
-        scale = real(in_size - 1) / real(out_size - 1)
+    scale = _scale(in_size, out_size, options, real)
     position = np.arange(out_size).astype(dtype)
     half = real(0.5) if options.half_pixel_centers else real(0)
     position = (position + half) * scale - half
     lower = np.clip(np.floor(position), 0, in_size - 1).astype(np.int32)
     upper = np.minimum(np.ceil(position), in_size - 1).astype(np.int32)
     return lower, upper, position - lower.astype(dtype)
+
+
+def _scale(
+    in_size: int, out_size: int, options: ResizeBilinearOptions | ResizeNearestNeighborOptions, real: Any
+) -> Any:
+    """How far apart output pixels are in the input, in the floating-point type ``real``."""
+    if options.align_corners and out_size > 1:
+        return real(in_size - 1) / real(out_size - 1)
+    return real(in_size) / real(max(out_size, 1))
 
 
 def interpolation_fixed_point(in_size: int, out_size: int, options: ResizeBilinearOptions) -> Interpolation:
@@ -70,16 +89,26 @@ def interpolation_fixed_point(in_size: int, out_size: int, options: ResizeBiline
     return lower.astype(np.int32), upper.astype(np.int32), (position - lower * one).astype(np.int32)
 
 
-@operator("RESIZE_BILINEAR")
-class ResizeBilinear(Op):
-    """Bilinear interpolation of a picture [batch, height, width, channels] to a size [2] (int32).
+def nearest_neighbors(
+    in_size: int, out_size: int, options: ResizeNearestNeighborOptions
+) -> npt.NDArray[np.int32]:
+    """The input position that each output position takes its value from.
 
-    Quantized values are interpolated as they are, whatever the scales of input and output. uint8 is
-    computed in float32 and rounded half up, int8 in fixed point and rounded half away from zero
-    (TFLite's ``kernels/resize_bilinear.cc``, ``reference/resize_bilinear.h``).
+    Computed in float32, whose rounding decides here and there (``GetNearestNeighbor`` of TFLite's
+    ``reference/resize_nearest_neighbor.h``). ``in_size`` is at least 1.
     """
+    scale = _scale(in_size, out_size, options, np.float32)
+    half = np.float32(0.5 if options.half_pixel_centers else 0)
+    position = (np.arange(out_size).astype(np.float32) + half) * scale
+    whole = round_half_away(position) if options.align_corners else np.floor(position)
+    return np.clip(whole, 0, in_size - 1).astype(np.int32)
 
-    options = ResizeBilinearOptions
+
+class _Resize(Op):
+    """What both share: a picture [batch, height, width, channels]; its new height and width, int32 [2]."""
+
+    least: int
+    """The smallest height and width that can be asked for."""
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
@@ -88,29 +117,46 @@ class ResizeBilinear(Op):
         check_rank(node, x, 4, "batch, height, width, channels")
         if size.shape != (2,):
             refuse(node, "must have the shape (2,): height, width", rule="size-shape", tensor=size)
-        if node.options.align_corners and node.options.half_pixel_centers:
-            refuse(node, "align_corners and half_pixel_centers exclude each other", rule="resize-mode")
         wanted = constant_integers(size)
         return (None if wanted is None else self._shape(node, wanted),)
 
     def _shape(self, node: Node, size: Sequence[int]) -> Shape:
         x = node.input(0)
-        if min(size) < 1 or 0 in x.shape[1:3]:
+        if min(size) < self.least or (0 in x.shape[1:3] and 0 not in size):
             refuse(
                 node,
                 f"cannot resize {x.shape[1]} x {x.shape[2]} pixels to {size[0]} x {size[1]}: "
-                "sizes must be at least 1",
+                f"sizes must be at least {self.least}, and no pixels cannot become some",
                 rule="resize-size",
                 tensor=x,
             )
         return (x.shape[0], *size, x.shape[3])
+
+
+@operator("RESIZE_BILINEAR")
+class ResizeBilinear(_Resize):
+    """Bilinear interpolation of a picture [batch, height, width, channels] to a size [2] (int32).
+
+    Quantized values are interpolated as they are, whatever the scales of input and output. uint8 is
+    computed in float32 and rounded half up, int8 and int16 in fixed point and rounded half away from zero
+    (TFLite's ``kernels/resize_bilinear.cc``, ``reference/resize_bilinear.h``).
+    """
+
+    options = ResizeBilinearOptions
+    least = 1
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        shapes = super().output_shapes(node)
+        if node.options.align_corners and node.options.half_pixel_centers:
+            refuse(node, "align_corners and half_pixel_centers exclude each other", rule="resize-mode")
+        return shapes
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, size = inputs
         assert x is not None
         assert size is not None
         _, out_h, out_w, _ = self._shape(node, size.tolist())
-        if x.dtype == np.int8:
+        if x.dtype in _FIXED:
             rows = interpolation_fixed_point(x.shape[1], out_h, node.options)
             columns = interpolation_fixed_point(x.shape[2], out_w, node.options)
             one = 1 << FIXED_POINT_BITS
@@ -131,7 +177,7 @@ class ResizeBilinear(Op):
             return False
         batch, in_h, in_w, channels = node.input(0).shape
         _, out_h, out_w, _ = node.output.shape
-        fixed = node.input(0).type is TensorType.INT8
+        fixed = node.input(0).dtype in _FIXED
         tables = interpolation_fixed_point if fixed else interpolation
         row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)
         column_lower, column_upper, column_weight = tables(in_w, out_w, node.options)
@@ -150,16 +196,22 @@ class ResizeBilinear(Op):
             "in_w": in_w,
             "channels": channels,
         }
+        line = in_w * channels + resize.PADDING
         if fixed:
-            lowering.step(resize.resize_bilinear_integer, node, **step)
+            mixed = lowering.scratch(np.int32, line)
+            lowering.step(resize.resize_bilinear_integer, node, line=mixed, **step)
         else:
             rounding = 0.5 if node.input(0).type is TensorType.UINT8 else 0.0
-            above, below = (lowering.scratch(np.float32, in_w * channels + resize.PADDING) for _ in range(2))
+            above, below = (lowering.scratch(np.float32, line) for _ in range(2))
             lowering.step(resize.resize_bilinear, node, above=above, below=below, rounding=rounding, **step)
         return True
 
     def tolerance(self, node: Node) -> Tolerance:
         return rounding(4, 0) if node.input(0).type is TensorType.FLOAT32 else EXACT
+
+
+_FIXED = (np.int8, np.int16)
+"""Types of pictures that are interpolated in fixed point."""
 
 
 def _interpolate(x: Array, rows: Interpolation, columns: Interpolation, one: Any) -> Array:
@@ -176,3 +228,47 @@ def _interpolate(x: Array, rows: Interpolation, columns: Interpolation, one: Any
         + lower[:, :, right] * dx
     )
     return result
+
+
+@operator("RESIZE_NEAREST_NEIGHBOR")
+class ResizeNearestNeighbor(_Resize):
+    """The nearest pixel of a picture [batch, height, width, channels], for a size [2] (int32).
+
+    Values are moved as they are, whatever the scales of input and output (TFLite's
+    ``kernels/resize_nearest_neighbor.cc``, ``reference/resize_nearest_neighbor.h``).
+    """
+
+    options = ResizeNearestNeighborOptions
+    least = 0
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        x, size = inputs
+        assert x is not None
+        assert size is not None
+        _, out_h, out_w, _ = self._shape(node, size.tolist())
+        rows = nearest_neighbors(x.shape[1], out_h, node.options)
+        columns = nearest_neighbors(x.shape[2], out_w, node.options)
+        return (x[:, rows[:, None], columns],)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import resize
+
+        if constant_integers(node.input(1)) is None:
+            return False
+        batch, in_h, in_w, channels = node.input(0).shape
+        _, out_h, out_w, _ = node.output.shape
+        lowering.step(
+            resize.resize_nearest,
+            node,
+            extent=batch * out_h,
+            grain=grain(batch * out_h, 8 * out_w * channels),
+            x=node.input(0),
+            rows=nearest_neighbors(in_h, out_h, node.options),
+            columns=nearest_neighbors(in_w, out_w, node.options),
+            out=node.output,
+            line=lowering.scratch(node.output.dtype, out_w * channels + resize.PADDING),
+            in_h=in_h,
+            in_w=in_w,
+            channels=channels,
+        )
+        return True

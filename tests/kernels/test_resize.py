@@ -1,4 +1,4 @@
-"""RESIZE_BILINEAR from tables: literals, and any tables against four weighted neighbours."""
+"""Resizing from tables: literals, and any tables against four weighted neighbours, or the nearest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels import resize
 from minilite_kernels.kernel import ScratchSpace
+from minilite_kernels.vector import WIDTH
 
 from tests.kernels.harness import Array, assert_near, call, largest
 
@@ -43,7 +44,9 @@ def interpolate(x: Array, rows: Axis, columns: Axis) -> Array:
     fixed = x.dtype not in (np.float32, np.uint8)
     kernel = resize.resize_bilinear_integer if fixed else resize.resize_bilinear
     dtype = np.int32 if fixed else np.float32
-    if not fixed:
+    if fixed:
+        sizes["line"] = ScratchSpace(np.dtype(np.int32), in_w * channels + resize.PADDING)
+    else:
         row = ScratchSpace(np.dtype(np.float32), in_w * channels + resize.PADDING)
         sizes |= {"above": row, "below": row, "rounding": 0.5 if x.dtype == np.uint8 else 0.0}
     out = call(
@@ -107,7 +110,7 @@ def axes(draw: st.DrawFn) -> tuple[int, Axis]:
     axes(),
     axes(),
     st.sampled_from([1, 3, 21, resize.PADDING, resize.PADDING + 1]),
-    st.sampled_from([np.float32, np.uint8, np.int8]),
+    st.sampled_from([np.float32, np.uint8, np.int8, np.int16]),
     st.integers(0, 99),
 )
 def test_any_tables(
@@ -125,3 +128,24 @@ def test_any_tables(
     exact = exactly(x, *axes_)
     rounded = np.floor(exact + 0.5) if dtype is np.uint8 else np.trunc(exact + np.copysign(0.5, exact))
     np.testing.assert_array_equal(interpolate(x, *axes_), rounded)
+
+
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    st.tuples(st.integers(0, 7), st.integers(0, 7)),
+    st.sampled_from([1, 3, 21, WIDTH]),
+    st.sampled_from([np.float32, np.uint8, np.int8, np.int16]),
+    st.integers(0, 99),
+)
+def test_nearest(shape: Any, size: tuple[int, int], channels: int, dtype: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 128, (*shape, channels)).astype(dtype)
+    rows = np.sort(rng.integers(0, shape[1], size[0])).astype(np.int32)
+    columns = rng.integers(0, shape[2], size[1]).astype(np.int32)
+    line = ScratchSpace(np.dtype(dtype), size[1] * channels + resize.PADDING)
+    expected = x[:, rows[:, None], columns]
+    out = call(
+        resize.resize_nearest, expected.size, dtype, extent=shape[0] * size[0],
+        x=x, rows=rows, columns=columns, line=line, in_h=shape[1], in_w=shape[2], channels=channels,
+    )  # fmt: skip
+    np.testing.assert_array_equal(out.reshape(expected.shape), expected)

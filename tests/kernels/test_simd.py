@@ -134,6 +134,12 @@ def averaged(x: Input, out: Output, divisor: int, start: int, stop: int) -> None
 
 
 @kernel
+def mixed(x: Input, other: Input, out: Output, weight: int, start: int, stop: int) -> None:
+    tile, second = simd.broadcast_row(x, 0, 1, VECTORS), simd.broadcast_row(other, 0, 1, VECTORS)
+    simd.store(integer.mix_half_away(tile, second, np.int32(weight), 10), out, 0, 0, 0, COLUMNS)
+
+
+@kernel
 def dot(
     x: Input,
     weights: Input,
@@ -334,6 +340,17 @@ def test_divide_half_away(divisor: int) -> None:
     for x in np.array_split(np.resize(edges, 3 * COLUMNS).astype(np.int32), 3):
         exact = [(2 * abs(v) + divisor) // (2 * divisor) * (1 if v > 0 else -1) for v in x.tolist()]
         assert once(averaged, COLUMNS, np.int32, x=x, divisor=divisor).tolist() == exact
+
+
+@pytest.mark.parametrize("weight", [0, 1, 512, 1024, -256, 2046])
+def test_mix_half_away(weight: int) -> None:
+    x = np.resize([0, 1024, -1024, 512, -512, 1 << 26, -(1 << 26)], COLUMNS).astype(np.int32)
+    other = np.resize([1024, -1024, 0, -(1 << 26)], COLUMNS).astype(np.int32)
+    exact = []
+    for a, b in zip(x.tolist(), other.tolist(), strict=True):
+        total = a * (1024 - weight) + b * weight
+        exact.append((abs(total) + (1 << 19) >> 20) * (1 if total > 0 else -1))
+    assert once(mixed, COLUMNS, np.int32, x=x, other=other, weight=weight).tolist() == exact
 
 
 @pytest.mark.parametrize("last", LASTS)
