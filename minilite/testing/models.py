@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ def one_op(
     *,
     version: int = 1,
     custom_options: bytes | None = None,
+    intermediates: Sequence[TensorSpec] = (),
 ) -> Graph:
     """A model of one operator.
 
@@ -75,6 +76,8 @@ def one_op(
         The operator's version, as the file would state it.
     custom_options:
         Makes it a custom operator, with these bytes.
+    intermediates:
+        Tensors that only say how the operator quantizes what it computes in between.
 
     Examples
     --------
@@ -104,12 +107,23 @@ def one_op(
         version=version,
         is_custom=custom_options is not None,
         custom_options=custom_options or b"",
+        intermediates=tuple(add(spec, f"intermediate_{i}") for i, spec in enumerate(intermediates)),
     )
-    given = (t.index for t in tensors[: len(tensors) - len(outputs)] if t.data is None and not t.is_variable)
+    given = (
+        i for i in input_numbers if i != ABSENT and tensors[i].data is None and not tensors[i].is_variable
+    )
     return Graph(
         (Subgraph(0, "main", tuple(tensors), (operator,), tuple(given), output_numbers),),
         description=f"one {name}",
     )
+
+
+def with_variables_outside(graph: Graph) -> Graph:
+    """The same model with its variables as inputs and outputs, too: state can be given and seen."""
+    main = graph.main
+    variables = tuple(t.index for t in main.tensors if t.is_variable)
+    outside = replace(main, inputs=main.inputs + variables, outputs=main.outputs + variables)
+    return replace(graph, subgraphs=(outside, *graph.subgraphs[1:]))
 
 
 def make_tensor(spec: TensorSpec, index: int, default_name: str) -> Tensor:
