@@ -28,7 +28,7 @@ def judge() -> Iterator[Judge]:
 @given(data=st.data())
 def test_operator(judge: Judge, name: str, variant: str, data: st.DataObject) -> None:
     case: Case = data.draw(cases.cases(name, variant))
-    outcome = judge(case, variant)
+    outcome = judge(case, name, variant)
     # A refusal or crash of the oracle that nobody has declared leaves the case unproven.
     assert outcome.kind in ("agrees", "known"), f"{outcome.kind}: {outcome.message}"
 

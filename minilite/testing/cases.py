@@ -152,13 +152,19 @@ def known_faults(operator: str | None = None, runtime: str | None = None) -> tup
     )
 
 
-def fault_of(case: Case, variant: str, runtime: str) -> KnownFault | None:
-    """The declared fault of a runtime that concerns this case, if any."""
-    operators = {operator.name for operator in case.graph.main.operators}
+def fault_of(case: Case, operator: str, variant: str, runtime: str) -> KnownFault | None:
+    """The declared fault of a runtime that concerns this case of an operator and variant, if any.
+
+    What LiteRT's reference kernels do wrong, those of tflite-runtime, which are the same and older, are
+    not believed in either.
+    """
+    _discover()
+    runtimes = (runtime, "litert-ref") if runtime == "tflite-runtime" else (runtime,)
     found = (
         fault
-        for fault in known_faults(runtime=runtime)
-        if fault.operator in operators and variant in fault.variants and fault.concerns(case)
+        for fault in _faults.values()
+        if fault.runtime in runtimes and fault.operator == operator
+        if variant in fault.variants and fault.concerns(case)
     )
     return next(found, None)
 

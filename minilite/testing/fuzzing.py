@@ -96,7 +96,7 @@ class Round:
             raise TimeIsUp
         if self.observer is not None:
             self.observer(case)
-        outcome = self.judge(case, self.target.variant)
+        outcome = self.judge(case, self.target.operator, self.target.variant)
         if self.failure is None:  # What hypothesis tries in order to shrink is no example.
             self.tally.count(outcome)
             if outcome.kind in ("refusal", "crash"):

@@ -99,9 +99,9 @@ class Judge:
             if runtime is not None:
                 runtime.close()
 
-    def __call__(self, case: Case, variant: str) -> Outcome:
-        """Run a case and compare."""
-        return self._judge(case, fault_of(case, variant, self.against))
+    def __call__(self, case: Case, operator: str, variant: str) -> Outcome:
+        """Run a case that was drawn for an operator and a variant, and compare."""
+        return self._judge(case, fault_of(case, operator, variant, self.against))
 
     def without_faults(self, case: Case) -> Outcome:
         """The same with nothing believed of what is declared about the oracle."""

@@ -63,7 +63,8 @@ def compare(given: Array, expected: Array, bound: Array | float) -> Comparison:
         alike = (given == expected) | ((given != given) & (expected != expected))  # noqa: PLR0124 - NaN
         difference = np.where(alike, 0.0, np.where(np.isnan(difference), np.inf, difference))
     allowed = np.broadcast_to(np.nan_to_num(np.asarray(bound, np.float64)), difference.shape)
-    excess = np.where(difference == 0, 0.0, difference / np.maximum(allowed, 1e-300))
+    with np.errstate(all="ignore"):
+        excess = np.where(difference == 0, 0.0, difference / np.maximum(allowed, 1e-300))
     worst = tuple(int(i) for i in np.unravel_index(np.argmax(excess), difference.shape))
     error, limit = float(difference[worst]), float(allowed[worst])
     fault = None

@@ -122,7 +122,7 @@ def test_an_exception_nobody_planned_is_found(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Add, "evaluate", broken)
     with Judge("numpy") as judge:
-        outcome = judge(sum_of_two(), "int32")
+        outcome = judge(sum_of_two(), "ADD", "int32")
     assert outcome.failed
     assert "IndexError: oops" in outcome.message
 
