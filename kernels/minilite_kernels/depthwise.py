@@ -1,7 +1,7 @@
 """Depthwise convolution: each channel by itself, so that channels fill the vectors.
 
 A tile holds ``PIXELS`` output pixels of ``WIDTH`` channels; each tap of the filter adds one product.
-Where the window leaves the image at the left or right, pixels are computed one by one with fewer taps.
+Where the window leaves the image at the left or right, pixels are computed with the taps that they see.
 """
 
 from __future__ import annotations
@@ -35,26 +35,35 @@ def pixel_gap(w: Window) -> int:
 
 
 @helper
-def visit_row(w: Window, row: int, pixel: Any, pixel_block: Any, operands: Any) -> None:
-    """Compute one output row: ``pixel_block`` in the interior, ``pixel`` where the window leaves the image.
+def visit_row(w: Window, row: int, border: Any, interior: Any, operands: Any) -> None:
+    """Compute one output row: its ``interior``, and the ``border`` where the window leaves the image.
 
-    Both are called as ``pixel(operands, w, row, column)``. The last block moves left to end at the
-    border: a few pixels are computed twice.
+    ``interior(operands, w, row, first, after)`` has room for a whole block of pixels, ``pixel_gap`` apart;
+    ``border(operands, w, row, column, count)`` is ``PIXELS`` neighbours that see the same taps, or one pixel.
     """
     first, after = interior_columns(w)
-    gap = pixel_gap(w)
-    if after - first < gap * PIXELS:
+    if after - first < pixel_gap(w) * PIXELS:
         first, after = w.out_w, w.out_w
-    for column in range(first):
-        pixel(operands, w, row, column)
-    for residue in range(gap):
-        count = (after - first - residue + gap - 1) // gap
-        done = 0
-        while done < count:
-            pixel_block(operands, w, row, first + residue + min(done, count - PIXELS) * gap)
-            done += PIXELS
-    for column in range(after, w.out_w):
-        pixel(operands, w, row, column)
+    else:
+        interior(operands, w, row, first, after)
+    column = 0
+    while column < w.out_w:
+        if column == first:
+            column = after
+            continue
+        stop = first if column < first else w.out_w
+        count = PIXELS if column + PIXELS <= stop and same_taps(w, column, column + PIXELS - 1) else 1
+        border(operands, w, row, column, count)
+        column += count
+
+
+@helper
+def same_taps(w: Window, column: int, other: int) -> bool:
+    """Whether the window meets the image with the same taps at both output columns."""
+    left, right = column * w.stride_w - w.pad_left, other * w.stride_w - w.pad_left
+    one = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
+    two = valid_taps(right, w.in_w, w.kernel_w, w.dilation_w)
+    return one[0] == two[0] and one[1] == two[1]
 
 
 @helper
@@ -65,53 +74,98 @@ def first_tap(w: Window, row: int, column: int) -> tuple[int, int, int]:
 
 
 @helper
-def pixel(operands: Any, w: Window, row: int, column: int) -> None:
-    """One output pixel, all channels, with the taps that meet the image."""
-    x, weights, bias, out, low, high = operands
+def add_taps(tile: Any, x: Any, at: int, step: int, w: Window, rows: Any, columns: Any, weights: Any) -> Any:
+    """The tile plus the taps ``rows`` x ``columns`` (first, last), for pixels ``step`` apart in ``x``.
+
+    ``at`` is the place of the filter's first tap; ``weights`` begins at the tile's channel.
+    """
     channels = w.in_c
-    top, left, source = first_tap(w, row, column)
-    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    kx_first, kx_last = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
     line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    for ky in range(rows[0], rows[1]):
+        for kx in range(columns[0], columns[1]):
+            there, weight = at + ky * line + kx * tap, (ky * w.kernel_w + kx) * channels
+            tile = simd.pairwise_multiply_add(tile, x, there, step, weights, weight)
+    return tile
+
+
+@helper
+def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
+    """``PIXELS`` neighbouring output pixels, or one, all channels, with the taps that meet the image."""
+    x, weights, bias, out, out_c, low, high = operands
+    top, left, source = first_tap(w, row, column)
+    rows = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    columns = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
+    step, target = w.stride_w * w.in_c, (row * w.out_w + column) * out_c
     c = 0
-    while c < channels:
-        c = last_whole(c, channels)
-        tile = simd.broadcast_row(bias, c, 1, 1)
-        for ky in range(ky_first, ky_last):
-            for kx in range(kx_first, kx_last):
-                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
-                tile = simd.pairwise_multiply_add(tile, x, at, 0, weights, weight)
-        tile = simd.clamp(tile, np.float32(low), np.float32(high))
-        simd.store(tile, out, (row * w.out_w + column) * channels + c, 0, 0, WIDTH)
+    while c < w.in_c:
+        c = last_whole(c, w.in_c)
+        if count == PIXELS:
+            block = simd.broadcast_row(bias, c, PIXELS, 1)
+            block = add_taps(block, x, source + c, step, w, rows, columns, weights[c:])
+            block = simd.clamp(block, np.float32(low), np.float32(high))
+            simd.store(block, out, target + c, out_c, PIXELS, WIDTH)
+        else:
+            pixel = simd.broadcast_row(bias, c, 1, 1)
+            pixel = add_taps(pixel, x, source + c, step, w, rows, columns, weights[c:])
+            simd.store(simd.clamp(pixel, np.float32(low), np.float32(high)), out, target + c, 0, 0, WIDTH)
         c += WIDTH
 
 
 @helper
-def pixel_block(operands: Any, w: Window, row: int, column: int) -> None:
-    """``PIXELS`` output pixels of the interior, ``pixel_gap`` apart, all channels."""
-    x, weights, bias, out, low, high = operands
+def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None:
+    """Output pixels ``first..after``, whose windows lie inside the width, all channels.
+
+    A vector of channels goes over the whole row, so that a filter of 3 x 3 stays in registers. The last
+    block moves left to end with the interior: a few pixels are computed twice.
+    """
+    x, weights, bias, out, out_c, low, high = operands
+    floor, ceiling = np.float32(low), np.float32(high)
     channels, gap = w.in_c, pixel_gap(w)
-    top, _, source = first_tap(w, row, column)
-    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
-    step = gap * w.stride_w * channels
+    top, _, source = first_tap(w, row, first)
+    rows, columns = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h), (0, w.kernel_w)
+    line, tap, pixel = w.dilation_h * w.in_w * channels, w.dilation_w * channels, w.stride_w * channels
+    step, target = gap * pixel, (row * w.out_w + first) * out_c
+    square = w.kernel_h == 3 and w.kernel_w == 3 and rows[0] == 0 and rows[1] == 3
     c = 0
     while c < channels:
         c = last_whole(c, channels)
-        tile = simd.broadcast_row(bias, c, PIXELS, 1)
-        for ky in range(ky_first, ky_last):
-            at, weight = source + ky * line + c, ky * w.kernel_w * channels + c
-            if w.kernel_w == 3 and step == tap:
-                tile = simd.correlate(tile, x, at, tap, weights, weight, channels, 3, 1)
-            elif w.kernel_w == 3 and step == 2 * tap:
-                tile = simd.correlate(tile, x, at, tap, weights, weight, channels, 3, 2)
-            else:
-                for kx in range(w.kernel_w):
-                    there, other = at + kx * tap, weight + kx * channels
-                    tile = simd.pairwise_multiply_add(tile, x, there, step, weights, other)
-        tile = simd.clamp(tile, np.float32(low), np.float32(high))
-        simd.store(tile, out, (row * w.out_w + column) * channels + c, gap * channels, PIXELS, WIDTH)
+        seed = simd.broadcast_row(bias, c, PIXELS, 1)
+        taps = simd.load_rows(weights, c, channels, 9 if square else 0, 9)
+        for residue in range(gap):
+            count = (after - first - residue + gap - 1) // gap
+            done = 0
+            while done < count:
+                column = residue + min(done, count - PIXELS) * gap
+                at = source + column * pixel + c
+                if square and step == tap:
+                    tile = simd.correlate(seed, x, at, tap, line, taps, 3, 1)
+                elif square and step == 2 * tap:
+                    tile = simd.correlate(seed, x, at, tap, line, taps, 3, 2)
+                else:
+                    tile = add_taps(seed, x, at, step, w, rows, columns, weights[c:])
+                tile = simd.clamp(tile, floor, ceiling)
+                simd.store(tile, out, target + column * out_c + c, gap * out_c, PIXELS, WIDTH)
+                done += PIXELS
         c += WIDTH
+
+
+@helper
+def filter_rows(
+    x: Any,
+    weights: Any,
+    bias: Any,
+    out: Any,
+    out_c: int,
+    w: Window,
+    low: float,
+    high: float,
+    start: int,
+    stop: int,
+) -> None:
+    """Output rows ``start..stop`` over [batch, out_h], whose pixels are ``out_c`` apart in ``out``."""
+    operands = (x, weights, bias, out, out_c, low, high)
+    for row in range(start, stop):
+        visit_row(w, row, border, interior, operands)
 
 
 @kernel
@@ -131,6 +185,4 @@ def depthwise_float(
     ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels]. Each sum
     starts at the bias and follows the order of the weights.
     """
-    operands = (x, weights, bias, out, low, high)
-    for row in range(start, stop):
-        visit_row(w, row, pixel, pixel_block, operands)
+    filter_rows(x, weights, bias, out, w.in_c, w, low, high, start, stop)

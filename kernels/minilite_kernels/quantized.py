@@ -163,50 +163,69 @@ def convolve_quantized(
 
 
 @helper
-def pixel(operands: Any, w: Window, row: int, column: int) -> None:
-    """As ``depthwise.pixel``, in integers."""
+def add_taps(
+    tile: Any, x: Any, at: int, step: int, x_zero: int, w: Window, rows: Any, columns: Any, weights: Any
+) -> Any:
+    """As ``depthwise.add_taps``, in integers."""
+    channels = w.in_c
+    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    for ky in range(rows[0], rows[1]):
+        for kx in range(columns[0], columns[1]):
+            there, weight = at + ky * line + kx * tap, (ky * w.kernel_w + kx) * channels
+            tile = integer.pairwise_multiply_add(tile, x, there, step, x_zero, weights, weight)
+    return tile
+
+
+@helper
+def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
+    """As ``depthwise.border``, in integers."""
     x, weights, tables, out, x_zero, zero, low, high = operands
     bias, multipliers, lefts, rights = tables
-    channels = w.in_c
+    floor, ceiling = np.int32(low), np.int32(high)
     top, left, source = first_tap(w, row, column)
-    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    kx_first, kx_last = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
-    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
+    rows = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+    columns = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
+    step, target = w.stride_w * w.in_c, (row * w.out_w + column) * w.in_c
     c = 0
-    while c < channels:
-        c = last_whole(c, channels)
-        tile = simd.broadcast_row(bias, c, 1, 1)
-        for ky in range(ky_first, ky_last):
-            for kx in range(kx_first, kx_last):
-                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
-                tile = integer.pairwise_multiply_add(tile, x, at, 0, x_zero, weights, weight)
-        tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
-        tile = simd.clamp(tile, np.int32(low), np.int32(high))
-        simd.store(tile, out, (row * w.out_w + column) * channels + c, 0, 0, WIDTH)
+    while c < w.in_c:
+        c = last_whole(c, w.in_c)
+        if count == PIXELS:
+            block = simd.broadcast_row(bias, c, PIXELS, 1)
+            block = add_taps(block, x, source + c, step, x_zero, w, rows, columns, weights[c:])
+            block = integer.requantize(block, multipliers, lefts, rights, c, zero)
+            simd.store(simd.clamp(block, floor, ceiling), out, target + c, w.in_c, PIXELS, WIDTH)
+        else:
+            pixel = simd.broadcast_row(bias, c, 1, 1)
+            pixel = add_taps(pixel, x, source + c, step, x_zero, w, rows, columns, weights[c:])
+            pixel = integer.requantize(pixel, multipliers, lefts, rights, c, zero)
+            simd.store(simd.clamp(pixel, floor, ceiling), out, target + c, 0, 0, WIDTH)
         c += WIDTH
 
 
 @helper
-def pixel_block(operands: Any, w: Window, row: int, column: int) -> None:
-    """As ``depthwise.pixel_block``, in integers."""
+def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None:
+    """As ``depthwise.interior``, in integers."""
     x, weights, tables, out, x_zero, zero, low, high = operands
     bias, multipliers, lefts, rights = tables
     channels, gap = w.in_c, pixel_gap(w)
-    top, _, source = first_tap(w, row, column)
-    ky_first, ky_last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
-    step = gap * w.stride_w * channels
+    top, _, source = first_tap(w, row, first)
+    rows, columns = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h), (0, w.kernel_w)
+    step, target = gap * w.stride_w * channels, (row * w.out_w + first) * channels
     c = 0
     while c < channels:
         c = last_whole(c, channels)
-        tile = simd.broadcast_row(bias, c, PIXELS, 1)
-        for ky in range(ky_first, ky_last):
-            for kx in range(w.kernel_w):
-                at, weight = source + ky * line + kx * tap + c, (ky * w.kernel_w + kx) * channels + c
-                tile = integer.pairwise_multiply_add(tile, x, at, step, x_zero, weights, weight)
-        tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
-        tile = simd.clamp(tile, np.int32(low), np.int32(high))
-        simd.store(tile, out, (row * w.out_w + column) * channels + c, gap * channels, PIXELS, WIDTH)
+        seed = simd.broadcast_row(bias, c, PIXELS, 1)
+        for residue in range(gap):
+            count = (after - first - residue + gap - 1) // gap
+            done = 0
+            while done < count:
+                column = residue + min(done, count - PIXELS) * gap
+                at = source + column * w.stride_w * channels + c
+                tile = add_taps(seed, x, at, step, x_zero, w, rows, columns, weights[c:])
+                tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
+                tile = simd.clamp(tile, np.int32(low), np.int32(high))
+                simd.store(tile, out, target + column * channels + c, gap * channels, PIXELS, WIDTH)
+                done += PIXELS
         c += WIDTH
 
 
@@ -236,4 +255,4 @@ def depthwise_quantized(
     tables = (bias, multipliers, lefts, rights)
     operands = (x, weights, tables, out, x_zero, zero, low, high)
     for row in range(start, stop):
-        visit_row(w, row, pixel, pixel_block, operands)
+        visit_row(w, row, border, interior, operands)

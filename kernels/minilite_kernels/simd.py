@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from minilite_kernels.vector import (
     WIDTH,
@@ -120,20 +121,45 @@ def pairwise_multiply_add(
     return tile(tile, x, types.intp, types.intp, weights, types.intp), emit
 
 
+def _load_rows(array: Array, offset: int, stride: int, rows: int, most: int) -> Array:
+    places = tile_rows(offset, stride, rows - 1, most, WIDTH)
+    return array[places] if rows else np.zeros(places.shape, array.dtype)
+
+
+@operation(_load_rows)
+def load_rows(context: Any, array: Any, offset: Any, stride: Any, rows: Any, most: Any) -> Any:
+    """A tile of ``most`` rows of one vector, ``array[offset + i * stride:]``: a filter.
+
+    All of it, or with ``rows`` of 0 none: zeros, and nothing is read.
+    """
+    tile = TileType(most.literal_value, 1, array.dtype)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        _, offset, stride, rows, _ = arguments
+        source = e.data(0)
+        # Where nothing may be read, every row is read from the first element and thrown away.
+        wanted = builder.icmp_signed(">", rows, _I64(0))
+
+        def row(i: int, j: int, _: Any) -> Any:
+            return e.load(source, e.offset(offset, builder.mul(stride, _I64(i))), tile.vector)
+
+        zeros = ir.Constant(context.get_value_type(tile), None)
+        place = cgutils.alloca_once_value(builder, zeros)
+        with builder.if_then(wanted):
+            builder.store(map_tile(e, tile, row, None), place)
+        return builder.load(place)
+
+    return tile(array, types.intp, types.intp, types.intp, most), emit
+
+
 def _correlate(
-    tile: Array,
-    x: Array,
-    offset: int,
-    distance: int,
-    weights: Array,
-    panel: int,
-    panel_distance: int,
-    taps: int,
-    stride: int,
+    tile: Array, x: Array, offset: int, distance: int, line: int, weights: Array, taps: int, stride: int
 ) -> Array:
-    for tap in range(taps):
-        at, weight = offset + tap * distance, panel + tap * panel_distance
-        tile = _pairwise_multiply_add(tile, x, at, stride * distance, weights, weight)
+    for tap in range(taps * taps):
+        at = offset + tap // taps * line + tap % taps * distance
+        seen = x[tile_rows(at, stride * distance, len(tile), len(tile), tile.shape[1])]
+        tile = tile + seen * weights[tap]
     return tile
 
 
@@ -144,36 +170,35 @@ def correlate(
     x: Any,
     offset: Any,
     distance: Any,
+    line: Any,
     weights: Any,
-    panel: Any,
-    panel_distance: Any,
     taps: Any,
     stride: Any,
 ) -> Any:
-    """One row of a depthwise filter over the tile's pixels, where what several of them see is loaded once.
+    """A square depthwise filter over the tile's pixels, where what several of them see is loaded once.
 
-    For ``t < taps``: ``tile[i, c] += x[offset + (i * stride + t) * distance + c] * weights[panel + t *
-    panel_distance + c]``. ``taps`` and ``stride`` are constants; sums are in the order of ``t``.
+    For ``u, t < taps``: ``tile[i, c] += x[offset + u * line + (i * stride + t) * distance + c] *
+    weights[u * taps + t, c]``, in this order. ``weights`` is a tile of ``taps * taps`` rows; ``taps`` and
+    ``stride`` are constants.
     """
     count, step = taps.literal_value, stride.literal_value
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        value, _, offset, distance, _, panel, panel_distance, _, _ = arguments
-        x, weights = e.data(1), e.data(4)
-        row = [
-            e.load(weights, e.offset(panel, builder.mul(panel_distance, _I64(t))), tile.vector)
-            for t in range(count)
-        ]
+        value, _, offset, distance, line, weights, _, _ = arguments
+        x = e.data(1)
         sums = [builder.extract_value(value, i) for i in range(tile.rows)]
-        for position in range((tile.rows - 1) * step + count):
-            seen = e.load(x, e.offset(offset, builder.mul(distance, _I64(position))), tile.vector)
-            for i in range(tile.rows):
-                if 0 <= position - i * step < count:
-                    sums[i] = e.multiply_add(seen, row[position - i * step], sums[i])
+        for u in range(count):
+            row = [builder.extract_value(weights, u * count + t) for t in range(count)]
+            begin = e.offset(offset, builder.mul(line, _I64(u)))
+            for position in range((tile.rows - 1) * step + count):
+                seen = e.load(x, e.offset(begin, builder.mul(distance, _I64(position))), tile.vector)
+                for i in range(tile.rows):
+                    if 0 <= position - i * step < count:
+                        sums[i] = e.multiply_add(seen, row[position - i * step], sums[i])
         return map_tile(e, tile, lambda i, j, old: sums[i], value)
 
-    signature = tile(tile, x, types.intp, types.intp, weights, types.intp, types.intp, taps, stride)
+    signature = tile(tile, x, types.intp, types.intp, types.intp, weights, taps, stride)
     return signature, emit
 
 
