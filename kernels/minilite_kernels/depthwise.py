@@ -115,36 +115,78 @@ def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
 def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None:
     """Output pixels ``first..after``, whose windows lie inside the width, all channels.
 
-    A vector of channels goes over the whole row, so that a filter of 3 x 3 stays in registers. The last
-    block moves left to end with the interior: a few pixels are computed twice.
+    The last block moves left to end with the interior: a few pixels are computed twice.
     """
     x, weights, bias, out, out_c, low, high = operands
-    floor, ceiling = np.float32(low), np.float32(high)
     channels, gap = w.in_c, pixel_gap(w)
     top, _, source = first_tap(w, row, first)
     rows, columns = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h), (0, w.kernel_w)
-    line, tap, pixel = w.dilation_h * w.in_w * channels, w.dilation_w * channels, w.stride_w * channels
-    step, target = gap * pixel, (row * w.out_w + first) * out_c
-    square = w.kernel_h == 3 and w.kernel_w == 3 and rows[0] == 0 and rows[1] == 3
+    pixel, target = w.stride_w * channels, (row * w.out_w + first) * out_c
     c = 0
     while c < channels:
         c = last_whole(c, channels)
         seed = simd.broadcast_row(bias, c, PIXELS, 1)
-        taps = simd.load_rows(weights, c, channels, 9 if square else 0, 9)
         for residue in range(gap):
             count = (after - first - residue + gap - 1) // gap
             done = 0
             while done < count:
                 column = residue + min(done, count - PIXELS) * gap
                 at = source + column * pixel + c
-                if square and step == tap:
-                    tile = simd.correlate(seed, x, at, tap, line, taps, 3, 1)
-                elif square and step == 2 * tap:
+                tile = add_taps(seed, x, at, gap * pixel, w, rows, columns, weights[c:])
+                tile = simd.clamp(tile, np.float32(low), np.float32(high))
+                simd.store(tile, out, target + column * out_c + c, gap * out_c, PIXELS, WIDTH)
+                done += PIXELS
+        c += WIDTH
+
+
+@helper
+def shares_taps(w: Window) -> bool:
+    """Whether ``square_row`` can do it: 3 x 3, neighbours in a block meet, and a block fits the width."""
+    meets = w.dilation_w == w.dilation_h and (w.stride_w == 1 or (w.stride_w == 2 and w.dilation_w == 1))
+    return w.kernel_h == 3 and w.kernel_w == 3 and meets and w.out_w // pixel_gap(w) >= PIXELS
+
+
+@helper
+def square_row(operands: Any, w: Window, row: int) -> None:
+    """An output row of a 3 x 3 filter, all channels.
+
+    A vector of channels goes over the whole row, so that its nine weights stay in registers, and what
+    several pixels of a block see is loaded once. Where the window leaves the image it meets zeros.
+    """
+    x, weights, bias, out, out_c, low, high = operands
+    floor, ceiling = np.float32(low), np.float32(high)
+    channels, gap, dilation = w.in_c, pixel_gap(w), w.dilation_w
+    top, _, source = first_tap(w, row, 0)
+    first_row, last_row = valid_taps(top, w.in_h, 3, dilation)
+    line, tap, pixel = dilation * w.in_w * channels, dilation * channels, w.stride_w * channels
+    positions = (PIXELS - 1) * w.stride_w + 3
+    c = 0
+    while c < channels:
+        c = last_whole(c, channels)
+        seed = simd.broadcast_row(bias, c, PIXELS, 1)
+        taps = simd.load_rows(weights, c, channels, 9)
+        for residue in range(gap):
+            count = (w.out_w - residue + gap - 1) // gap
+            done = 0
+            while done < count:
+                column = residue + min(done, count - PIXELS) * gap
+                left = column * w.stride_w - w.pad_left
+                first, last = valid_taps(left, w.in_w, positions, dilation)
+                at = source + column * pixel + c
+                inside = first == 0 and last == positions and first_row == 0 and last_row == 3
+                seen = (first_row, last_row, first, last)
+                if w.stride_w == 1:
+                    if inside:
+                        tile = simd.correlate(seed, x, at, tap, line, taps, 3, 1)
+                    else:
+                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 1, seen)
+                elif inside:
                     tile = simd.correlate(seed, x, at, tap, line, taps, 3, 2)
                 else:
-                    tile = add_taps(seed, x, at, step, w, rows, columns, weights[c:])
+                    tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 2, seen)
                 tile = simd.clamp(tile, floor, ceiling)
-                simd.store(tile, out, target + column * out_c + c, gap * out_c, PIXELS, WIDTH)
+                target = (row * w.out_w + column) * out_c + c
+                simd.store(tile, out, target, gap * out_c, PIXELS, WIDTH)
                 done += PIXELS
         c += WIDTH
 
@@ -165,7 +207,10 @@ def filter_rows(
     """Output rows ``start..stop`` over [batch, out_h], whose pixels are ``out_c`` apart in ``out``."""
     operands = (x, weights, bias, out, out_c, low, high)
     for row in range(start, stop):
-        visit_row(w, row, border, interior, operands)
+        if shares_taps(w):
+            square_row(operands, w, row)
+        else:
+            visit_row(w, row, border, interior, operands)
 
 
 @kernel
@@ -182,7 +227,7 @@ def depthwise_float(
 ) -> None:
     """DEPTHWISE_CONV_2D with multiplier 1 on float32, output rows ``start..stop`` of [batch, out_h].
 
-    ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels]. Each sum
-    starts at the bias and follows the order of the weights.
+    ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels], finite. Each
+    sum starts at the bias and follows the order of the weights.
     """
     filter_rows(x, weights, bias, out, w.in_c, w, low, high, start, stop)

@@ -7,10 +7,20 @@ scratch that stays in the second-level cache, filtered there, and forgotten.
 
 from __future__ import annotations
 
+import numpy as np
+
 from minilite_kernels.depthwise import filter_rows
-from minilite_kernels.kernel import Input, Output, Scratch, kernel
+from minilite_kernels.kernel import Array, Input, Output, Scratch, kernel
 from minilite_kernels.matmul import multiply_panels
 from minilite_kernels.window import Window
+
+
+def pack_filters(filters: Array, block: int) -> Array:
+    """Filters [kernel_h, kernel_w, channels], ``block`` channels after the other."""
+    channels = filters.shape[-1]
+    parts = [filters[..., first : first + block].ravel() for first in range(0, channels, block)]
+    packed: Array = np.concatenate(parts)
+    return packed
 
 
 @kernel
@@ -42,7 +52,7 @@ def expand_depthwise_float(
     expand_weights, expand_bias:
         From ``matmul.pack_panels`` and ``pack_columns``: ``w.in_c`` columns, a multiple of ``WIDTH``.
     weights, bias:
-        From ``pack_filters``; [in_c].
+        Filters from ``pack_filters``, finite; [in_c].
     out:
         NHWC with ``w.in_c`` channels.
     expanded:

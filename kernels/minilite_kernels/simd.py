@@ -8,6 +8,8 @@ shape. Float32 here, what is particular to integers in ``simd_integer``.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -121,46 +123,33 @@ def pairwise_multiply_add(
     return tile(tile, x, types.intp, types.intp, weights, types.intp), emit
 
 
-def _load_rows(array: Array, offset: int, stride: int, rows: int, most: int) -> Array:
-    places = tile_rows(offset, stride, rows - 1, most, WIDTH)
-    return array[places] if rows else np.zeros(places.shape, array.dtype)
+def _load_rows(array: Array, offset: int, stride: int, rows: int) -> Array:
+    return array[tile_rows(offset, stride, rows, rows, WIDTH)]
 
 
 @operation(_load_rows)
-def load_rows(context: Any, array: Any, offset: Any, stride: Any, rows: Any, most: Any) -> Any:
-    """A tile of ``most`` rows of one vector, ``array[offset + i * stride:]``: a filter.
-
-    All of it, or with ``rows`` of 0 none: zeros, and nothing is read.
-    """
-    tile = TileType(most.literal_value, 1, array.dtype)
+def load_rows(context: Any, array: Any, offset: Any, stride: Any, rows: Any) -> Any:
+    """A tile of ``rows`` rows of one vector, ``array[offset + i * stride:]``: a filter."""
+    tile = TileType(rows.literal_value, 1, array.dtype)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        _, offset, stride, rows, _ = arguments
+        _, offset, stride, _ = arguments
         source = e.data(0)
-        # Where nothing may be read, every row is read from the first element and thrown away.
-        wanted = builder.icmp_signed(">", rows, _I64(0))
 
         def row(i: int, j: int, _: Any) -> Any:
             return e.load(source, e.offset(offset, builder.mul(stride, _I64(i))), tile.vector)
 
-        zeros = ir.Constant(context.get_value_type(tile), None)
-        place = cgutils.alloca_once_value(builder, zeros)
-        with builder.if_then(wanted):
-            builder.store(map_tile(e, tile, row, None), place)
-        return builder.load(place)
+        return map_tile(e, tile, row, None)
 
-    return tile(array, types.intp, types.intp, types.intp, most), emit
+    return tile(array, types.intp, types.intp, rows), emit
 
 
 def _correlate(
     tile: Array, x: Array, offset: int, distance: int, line: int, weights: Array, taps: int, stride: int
 ) -> Array:
-    for tap in range(taps * taps):
-        at = offset + tap // taps * line + tap % taps * distance
-        seen = x[tile_rows(at, stride * distance, len(tile), len(tile), tile.shape[1])]
-        tile = tile + seen * weights[tap]
-    return tile
+    everything = (0, taps, 0, (len(tile) - 1) * stride + taps)
+    return _correlate_border(tile, x, offset, distance, line, weights, taps, stride, everything)
 
 
 @operation(_correlate)
@@ -181,24 +170,100 @@ def correlate(
     weights[u * taps + t, c]``, in this order. ``weights`` is a tile of ``taps * taps`` rows; ``taps`` and
     ``stride`` are constants.
     """
-    count, step = taps.literal_value, stride.literal_value
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        value, _, offset, distance, line, weights, _, _ = arguments
-        x = e.data(1)
-        sums = [builder.extract_value(value, i) for i in range(tile.rows)]
-        for u in range(count):
-            row = [builder.extract_value(weights, u * count + t) for t in range(count)]
-            begin = e.offset(offset, builder.mul(line, _I64(u)))
-            for position in range((tile.rows - 1) * step + count):
-                seen = e.load(x, e.offset(begin, builder.mul(distance, _I64(position))), tile.vector)
-                for i in range(tile.rows):
-                    if 0 <= position - i * step < count:
-                        sums[i] = e.multiply_add(seen, row[position - i * step], sums[i])
-        return map_tile(e, tile, lambda i, j, old: sums[i], value)
+        _, _, offset, distance, line, _, _, _ = arguments
+        source = e.data(1)
+
+        def seen(u: int, position: int) -> Any:
+            steps = builder.add(builder.mul(line, _I64(u)), builder.mul(distance, _I64(position)))
+            return e.load(source, e.offset(offset, steps), tile.vector)
+
+        return _correlated(e, tile, seen, arguments, taps.literal_value, stride.literal_value)
 
     signature = tile(tile, x, types.intp, types.intp, types.intp, weights, taps, stride)
+    return signature, emit
+
+
+def _correlated(
+    e: Emitter, tile: TileType, seen: Callable[[int, int], Any], arguments: Any, taps: int, stride: int
+) -> Any:
+    """``seen(u, position)`` is the vector at that place of the lines and columns that the filter covers."""
+    value, weights = arguments[0], arguments[5]
+    sums = [e.builder.extract_value(value, i) for i in range(tile.rows)]
+    for u in range(taps):
+        row = [e.builder.extract_value(weights, u * taps + t) for t in range(taps)]
+        for position in range((tile.rows - 1) * stride + taps):
+            vector = seen(u, position)
+            for i in range(tile.rows):
+                if 0 <= position - i * stride < taps:
+                    sums[i] = e.multiply_add(vector, row[position - i * stride], sums[i])
+    return map_tile(e, tile, lambda i, j, old: sums[i], value)
+
+
+def _correlate_border(
+    tile: Array,
+    x: Array,
+    offset: int,
+    distance: int,
+    line: int,
+    weights: Array,
+    taps: int,
+    stride: int,
+    valid: tuple[int, int, int, int],
+) -> Array:
+    first_line, last_line, first, last = valid
+    tile = tile.copy()
+    for u, t, i in itertools.product(range(taps), range(taps), range(len(tile))):
+        if first_line <= u < last_line and first <= i * stride + t < last:
+            at = offset + u * line + (i * stride + t) * distance
+            tile[i] += x[at : at + tile.shape[1]] * weights[u * taps + t]
+    return tile
+
+
+@operation(_correlate_border)
+def correlate_border(
+    context: Any,
+    tile: Any,
+    x: Any,
+    offset: Any,
+    distance: Any,
+    line: Any,
+    weights: Any,
+    taps: Any,
+    stride: Any,
+    valid: Any,
+) -> Any:
+    """As ``correlate``, where a part of what the filter covers is not there and counts as zeros.
+
+    ``valid`` is (first, last) of the lines and (first, last) of the columns that are there.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        _, _, offset, distance, line, _, _, _, valid = arguments
+        source = e.data(1)
+        bounds = [builder.extract_value(valid, i) for i in range(4)]
+        zeros = builder.bitcast(
+            cgutils.alloca_once_value(builder, ir.Constant(tile.vector, None)), source.type
+        )
+
+        def within(place: int, first: Any, last: Any) -> Any:
+            after = builder.icmp_signed(">=", _I64(place), first)
+            return builder.and_(after, builder.icmp_signed("<", _I64(place), last))
+
+        def seen(u: int, position: int) -> Any:
+            steps = builder.add(builder.mul(line, _I64(u)), builder.mul(distance, _I64(position)))
+            there = builder.gep(source, [e.offset(offset, steps)])
+            is_there = builder.and_(within(u, *bounds[:2]), within(position, *bounds[2:]))
+            return e.load(builder.select(is_there, there, zeros), _I64(0), tile.vector)
+
+        return _correlated(e, tile, seen, arguments, taps.literal_value, stride.literal_value)
+
+    signature = tile(
+        tile, x, types.intp, types.intp, types.intp, weights, taps, stride, types.UniTuple(types.intp, 4)
+    )
     return signature, emit
 
 

@@ -100,6 +100,9 @@ class DepthwiseConv2D(Convolution):
             "high": high,
         }
         if not is_quantized(node.input(0)):
+            weights = node.input(1).data
+            if weights is None or not np.isfinite(weights).all():
+                return False  # the kernel multiplies zeros where the window leaves the picture
             lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **shared)
             return True
         x_zero, weight_zero = zero_points(node)

@@ -79,17 +79,29 @@ def correlated(
     out: Output,
     offset: int,
     distance: int,
-    panel: int,
-    panel_distance: int,
+    line: int,
     stride: int,
+    first_line: int,
+    last_line: int,
+    first: int,
+    last: int,
     start: int,
     stop: int,
 ) -> None:
     tile = simd.broadcast_row(bias, 0, ROWS, 1)
+    taps = simd.load_rows(weights, 4, WIDTH + 3, 9)
+    positions = (ROWS - 1) * stride + 3
+    inside = first_line == 0 and last_line == 3 and first == 0 and last == positions
+    valid = (first_line, last_line, first, last)
     if stride == 1:
-        tile = simd.correlate(tile, x, offset, distance, weights, panel, panel_distance, 3, 1)
+        if inside:
+            tile = simd.correlate(tile, x, offset, distance, line, taps, 3, 1)
+        else:
+            tile = simd.correlate_border(tile, x, offset, distance, line, taps, 3, 1, valid)
+    elif inside:
+        tile = simd.correlate(tile, x, offset, distance, line, taps, 3, 2)
     else:
-        tile = simd.correlate(tile, x, offset, distance, weights, panel, panel_distance, 3, 2)
+        tile = simd.correlate_border(tile, x, offset, distance, line, taps, 3, 2, valid)
     simd.store(tile, out, 0, WIDTH, ROWS, WIDTH)
 
 
@@ -260,22 +272,34 @@ def test_outer_multiply_add(last: int) -> None:
     assert_near(result.reshape(rows, COLUMNS), exact, 1, largest(x) * largest(weights) + largest(bias))
 
 
+@pytest.mark.parametrize("lines", [(0, 3), (1, 3), (0, 2), (1, 1)])
+@pytest.mark.parametrize("columns", [(0, 0), (1, 0), (0, 2), (4, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_correlate_shares_what_neighbours_see(stride: int) -> None:
-    taps, distance = 3, WIDTH + 2
-    positions = (ROWS - 1) * stride + taps
-    x, bias = floats(1 + positions * distance), floats(WIDTH, 2)
-    weights = floats(4 + taps * (WIDTH + 3), 1)
+def test_correlate_shares_what_neighbours_see(
+    stride: int, lines: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    """A filter of 3 x 3, of whose lines ``lines`` and of whose columns all but ``columns`` are there."""
+    distance, positions = WIDTH + 2, (ROWS - 1) * stride + 3
+    line = positions * distance + 5
+    first, last = columns[0], positions - columns[1]
+    x, bias, weights = floats(1 + 3 * line), floats(WIDTH, 2), floats(4 + 9 * (WIDTH + 3), 1)
+    there = np.zeros((3, positions, 1), bool)
+    there[lines[0] : lines[1], first:last] = True
+    seen = x[1:].reshape(3, line)[:, :-5].reshape(3, positions, distance)[..., :WIDTH]
+    # What is not there is not read: it may be anything.
+    x[1:].reshape(3, line)[:, :-5].reshape(3, positions, distance)[~there[..., 0]] = np.nan
+    seen = np.where(there, seen, 0).astype(np.float64)
     result = once(
         correlated, ROWS * WIDTH, np.float32,
-        x=x, weights=weights, bias=bias,
-        offset=1, distance=distance, panel=4, panel_distance=WIDTH + 3, stride=stride,
+        x=x, weights=weights, bias=bias, offset=1, distance=distance, line=line, stride=stride,
+        first_line=lines[0], last_line=lines[1], first=first, last=last,
     )  # fmt: skip
-    seen = x[1:].reshape(positions, distance)[:, :WIDTH].astype(np.float64)
-    filters = weights[4:].reshape(taps, WIDTH + 3)[:, :WIDTH]
-    exact = [bias + sum(seen[i * stride + t] * filters[t] for t in range(taps)) for i in range(ROWS)]
-    bound = largest(x) * largest(weights) + largest(bias)
-    assert_near(result.reshape(ROWS, WIDTH), np.array(exact), taps, bound)
+    filters = weights[4:].reshape(3, 3, WIDTH + 3)[..., :WIDTH]
+    exact = [
+        bias + np.einsum("utc,utc->c", seen[:, i * stride : i * stride + 3], filters) for i in range(ROWS)
+    ]
+    bound = float(np.nanmax(np.abs(x))) * largest(weights) + largest(bias)
+    assert_near(result.reshape(ROWS, WIDTH), np.array(exact), 9, bound)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8, np.int8])
