@@ -18,12 +18,21 @@ from minilite.ops.lstm_layer import (
     Layout,
     check_layer,
     gates_of,
-    has,
     is_normalized,
     layer_sizes,
     run_float_layer,
 )
-from minilite.ops.recurrent import WEIGHT_BYTES, Recurrent, States, check_kind, check_shape, given, time_first
+from minilite.ops.recurrent import (
+    HYBRID_STEP,
+    WEIGHT_BYTES,
+    Recurrent,
+    States,
+    check_kind,
+    check_shape,
+    given,
+    has,
+    time_first,
+)
 
 F32, I8 = TensorType.FLOAT32, TensorType.INT8
 
@@ -83,11 +92,7 @@ class BidirectionalSequenceLSTMOptions:
 
 
 def lstm_tolerance(node: Node, layout: Layout, steps: int) -> Tolerance:
-    """Gates and states are of the size of one, whatever is summed, so that errors are of the size of eps.
-
-    With quantized weights values are rounded to steps of a 127th during the run: a last bit decides which
-    of two steps a computed value comes to, and one step of one value is what the next may differ by.
-    """
+    """Gates and states are of the size of one, whatever is summed, so that errors are of the size of eps."""
     if node.input(0).type is I8:
         return EXACT
     sizes = layer_sizes(node, layout)
@@ -95,7 +100,7 @@ def lstm_tolerance(node: Node, layout: Layout, steps: int) -> Tolerance:
     length = steps * (sizes.inputs + sizes.cells + sizes.outputs) * (8 if is_normalized(node, layout) else 1)
     hybrid = node.input(layout.weights[FORGET]).type in WEIGHT_BYTES
     if hybrid and (steps > 1 or has(node, layout.projection)):
-        return rounding(steps / 127 / 4 / float(np.finfo(np.float32).eps))
+        return rounding(steps * HYBRID_STEP)
     return rounding(length)
 
 

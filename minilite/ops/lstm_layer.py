@@ -17,6 +17,7 @@ from minilite.ops.recurrent import (
     check_shape,
     check_state,
     given,
+    has,
     product,
 )
 
@@ -51,11 +52,6 @@ class Layout:
     norm: tuple[int, int, int, int] = _NONE
     auxiliary: int = -1
     auxiliary_weights: tuple[int, int, int, int] = _NONE
-
-
-def has(node: Node, position: int) -> bool:
-    """Whether an optional input is there."""
-    return position >= 0 and node.optional_input(position) is not None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,15 @@ WEIGHT_BYTES = (TensorType.INT8, TensorType.UINT8)
 """Types of weights beside float values: quantized, the values are then quantized during the run."""
 
 
+HYBRID_STEP = 1 / 127 / 4 / float(np.finfo(np.float32).eps)
+"""As many roundings as one step of a quantized value in [-1, 1] is wide.
+
+With quantized weights, values that were computed are rounded to such steps before they are multiplied, in
+each step of a sequence and before a projection: which of two steps a value comes to is for its last bit to
+say, in which libraries differ.
+"""
+
+
 class Recurrent(Op):
     """An operator whose state is in variable tensors (``is_variable``) among its inputs."""
 
@@ -57,6 +66,11 @@ def check_shape(node: Node, tensor: Tensor, shape: Shape) -> None:
     """Refuse a tensor of another shape."""
     if tensor.shape != shape:
         refuse(node, f"must have the shape {shape}", rule="shape", tensor=tensor)
+
+
+def has(node: Node, position: int) -> bool:
+    """Whether an optional input is there; no position is -1."""
+    return position >= 0 and node.optional_input(position) is not None
 
 
 def given(inputs: Sequence[Array | None], position: int) -> Array:

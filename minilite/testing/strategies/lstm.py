@@ -72,11 +72,15 @@ def layer(
     return tensors, cifg
 
 
-def _state(shape: tuple[int, ...]) -> TensorSpec:
+def state(shape: tuple[int, ...]) -> TensorSpec:
+    """A variable."""
     return tensor(shape, is_variable=True)
 
 
-def _case(make: Maker, name: str, tensors: Sequence[TensorSpec | None], outputs: int, options: Any) -> Case:
+def with_states(
+    make: Maker, name: str, tensors: Sequence[TensorSpec | None], outputs: int, options: Any
+) -> Case:
+    """The case of an operator whose variables are given and compared as well as its outputs."""
     graph = with_variables_outside(one_op(name, tensors, [tensor() for _ in range(outputs)], options))
     values = []
     for index in graph.main.inputs:
@@ -86,7 +90,7 @@ def _case(make: Maker, name: str, tensors: Sequence[TensorSpec | None], outputs:
     return Case(graph, tuple(values))
 
 
-_KINDS = {"float32": TensorType.FLOAT32, "hybrid": TensorType.INT8, "hybrid-uint8": TensorType.UINT8}
+FLOAT_KINDS = {"float32": TensorType.FLOAT32, "hybrid": TensorType.INT8, "hybrid-uint8": TensorType.UINT8}
 
 
 def _common(draw: st.DrawFn) -> dict[str, Any]:
@@ -98,11 +102,11 @@ def _common(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@strategy("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", variants=tuple(_KINDS))
+@strategy("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", variants=tuple(FLOAT_KINDS))
 @st.composite
 def one_direction(draw: st.DrawFn, name: str, variant: str) -> Case:
     """All options of a full LSTM; quantized weights mostly over one step, where tolerances are tight."""
-    make = Maker(draw, _KINDS[variant])
+    make = Maker(draw, FLOAT_KINDS[variant])
     sequence = name != "LSTM"
     time = draw(st.sampled_from([1, 1, 3] if variant != "float32" else [1, 2, 5])) if sequence else 1
     batch, inputs, cells = draw(st.integers(1, 3)), draw(_SIZES), draw(_SIZES)
@@ -113,7 +117,7 @@ def one_direction(draw: st.DrawFn, name: str, variant: str) -> Case:
     time_major = draw(st.booleans())
     shape = ((time, batch) if time_major else (batch, time)) if sequence else (batch,)
     every: list[TensorSpec | None] = [tensor((*shape, inputs)), *tensors]
-    every += [_state((batch, outputs)), _state((batch, cells))]
+    every += [state((batch, outputs)), state((batch, cells))]
     # The deviation of a few sums may be next to nothing: what is divided by it is nothing but rounding.
     if cells > 4 and draw(st.booleans()):
         every += [None if cifg and i == 0 else make.vector(cells, 0.25, 1) for i in range(4)]
@@ -125,14 +129,14 @@ def one_direction(draw: st.DrawFn, name: str, variant: str) -> Case:
         )
     else:
         options = LSTMOptions(**_common(draw))
-    return _case(make, name, every, 1, options)
+    return with_states(make, name, every, 1, options)
 
 
-@strategy("BIDIRECTIONAL_SEQUENCE_LSTM", variants=tuple(_KINDS))
+@strategy("BIDIRECTIONAL_SEQUENCE_LSTM", variants=tuple(FLOAT_KINDS))
 @st.composite
 def two_directions(draw: st.DrawFn, name: str, variant: str) -> Case:
     """Merged outputs or two, an auxiliary input with weights, or without for the backward LSTM."""
-    make = Maker(draw, _KINDS[variant])
+    make = Maker(draw, FLOAT_KINDS[variant])
     time = draw(st.sampled_from([1, 1, 3] if variant != "float32" else [1, 2, 5]))
     batch, inputs, cells = draw(st.integers(1, 3)), draw(_SIZES), draw(_SIZES)
     projected = draw(st.booleans())
@@ -141,7 +145,7 @@ def two_directions(draw: st.DrawFn, name: str, variant: str) -> Case:
     backward, backward_cifg = layer(make, inputs, cells, outputs, projected=projected)
     time_major = draw(st.booleans())
     shape = (time, batch) if time_major else (batch, time)
-    states = [_state((batch, size)) for size in (outputs, cells, outputs, cells)]
+    states = [state((batch, size)) for size in (outputs, cells, outputs, cells)]
     auxiliary: list[TensorSpec | None] = [None] * 9
     how = draw(st.sampled_from(["none", "weights", "backwards"]))
     if how == "weights":
@@ -157,7 +161,7 @@ def two_directions(draw: st.DrawFn, name: str, variant: str) -> Case:
     merge = draw(st.booleans())
     options = BidirectionalSequenceLSTMOptions(merge_outputs=merge, time_major=time_major, **_common(draw))
     tensors = [tensor((*shape, inputs)), *forward, *backward, *states, *auxiliary]
-    return _case(make, name, tensors, 1 if merge else 2, options)
+    return with_states(make, name, tensors, 1 if merge else 2, options)
 
 
 def _projects_to_more(case: Case) -> bool:
@@ -190,7 +194,7 @@ def _merges_rows(case: Case) -> bool:
 
 known_fault(
     "BIDIRECTIONAL_SEQUENCE_LSTM",
-    *_KINDS,
+    *FLOAT_KINDS,
     runtime="litert-ref",
     reason="with merged outputs and batches first it takes the state of a batch from the place that its "
     "output has, past the state's end",
