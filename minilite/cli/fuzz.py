@@ -74,6 +74,8 @@ def command(
     with _shown(settings) as progress:
         report = campaign.run(settings, progress)
     _print_report(report, settings, as_json)
+    if report.interrupted:
+        raise KeyboardInterrupt
     if report.failed:
         raise typer.Exit(MISMATCH)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -68,6 +69,7 @@ class Report:
     tallies: dict[Target, Tally]
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def total(self) -> Tally:
@@ -111,6 +113,8 @@ def run(settings: Settings, progress: Progress | None = None) -> Report:
         crew = _Crew(settings, report, Path(scratch), progress)
         try:
             crew.work()
+        except KeyboardInterrupt:
+            report.interrupted = True  # What was found so far is worth having.
         finally:
             crew.end()
     report.seconds = monotonic() - start
@@ -245,16 +249,17 @@ class _Worker:
 
 def _serve(connection: Any, settings: Settings, desk: Path) -> None:
     """What a worker does: rounds, until the parent has no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process.
     shown: set[tuple[Target, str]] = set()
     with Judge(settings.against, settings.candidate, settings.python) as judge:
         while True:
             try:
                 target, examples, seed, seconds = connection.recv()
-            except (EOFError, OSError, KeyboardInterrupt):
+            except (EOFError, OSError):
                 return
             try:
                 _round(connection, judge, settings, desk, (target, examples, seed, seconds), shown)
-            except (BrokenPipeError, KeyboardInterrupt):
+            except BrokenPipeError:
                 return
 
 

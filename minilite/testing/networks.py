@@ -166,6 +166,11 @@ def link(*operators: str) -> Callable[[Link], Link]:
     return register
 
 
+def links() -> tuple[tuple[str, Link], ...]:
+    """Operators, and the function that adds each."""
+    return tuple(_links)
+
+
 @st.composite
 def networks(draw: st.DrawFn, kind: TensorType, most: int = 8) -> Graph:
     """A network of up to ``most`` operators: each takes the last tensor or an earlier one."""

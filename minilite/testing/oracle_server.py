@@ -16,6 +16,7 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 from typing import Any, BinaryIO
 
@@ -153,8 +154,17 @@ class Server:
         return [np.asarray(self._interpreter.get_tensor(number)) for number in numbers]
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process when its parent is gone, even if a model hangs."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
+
+
 def main(runtime: str) -> None:
     """Answer until standard input ends."""
+    if hasattr(os, "getppid"):
+        threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What a runtime prints is none of the answer.

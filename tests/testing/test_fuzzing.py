@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +175,23 @@ def test_usage(fuzz: Callable[..., Any], tmp_path: Path) -> None:
         result = fuzz(*arguments)
         assert result.exit_code == 2, result.output
         assert message in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_interrupt_shows_what_was_found_by_then(tmp_path: Path) -> None:
+    arguments = ["--against", "numpy", "--op", "ADD", "--seconds", "60", "--jobs", "2"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "minilite", "fuzz", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    child.send_signal(signal.SIGINT)
+    output, errors = child.communicate(timeout=30)
+    assert child.returncode == 130, errors
+    assert "against numpy: 0 mismatches" in output
+    assert errors == ""
 
 
 def test_declared_faults_are_looked_for(
