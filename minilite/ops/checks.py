@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilite import flexbuffer
 from minilite.errors import InvokeError
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import refuse
@@ -233,6 +234,14 @@ def check_indices(node: Node, tensor: Tensor, indices: Array, limits: Sequence[i
         rule="index-range",
         tensor=tensor,
     )
+
+
+def flexbuffer_options(node: Node) -> dict[str, Any]:
+    """The options of a custom operator that are written as a FlexBuffer's map."""
+    values = flexbuffer.decode(node.operator.custom_options)
+    if not isinstance(values, dict):
+        refuse(node, f"its options are {type(values).__name__}, not a map", rule="custom-options")
+    return values
 
 
 def constant_integers(tensor: Tensor) -> tuple[int, ...] | None:
