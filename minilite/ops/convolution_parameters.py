@@ -45,9 +45,11 @@ def is_hybrid(node: Node) -> bool:
 
 
 def has_wide_sums(node: Node) -> bool:
-    """Whether sums are scaled as 64-bit integers: int16 pictures, unless the bias has 32 bits."""
+    """Whether sums are scaled as 64-bit integers: int16 pictures, unless a bias has, or would have, 32."""
     bias = node.optional_input(2)
-    return node.input(0).type is TensorType.INT16 and (bias is None or bias.type is TensorType.INT64)
+    promised = getattr(node.options, "quantized_bias_type", TensorType.FLOAT32)
+    kind = promised if bias is None else bias.type
+    return node.input(0).type is TensorType.INT16 and kind is not TensorType.INT32
 
 
 def quantized_multipliers(node: Node) -> tuple[Int32Array, Int32Array]:
