@@ -106,6 +106,22 @@ def multiply_by_quantized_multiplier_double_rounding(
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 
 
+def multiply_by_quantized_multiplier_double_rounding_up(
+    value: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike
+) -> Int64Array:
+    """As ``multiply_by_quantized_multiplier_double_rounding``, ties of the division towards +infinity, too.
+
+    What vector instructions do: ``MultiplyByQuantizedMultiplier4Rows`` of
+    ``internal/optimized/neon_tensor_utils.cc``, and ruy.
+    """
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    shifted = (np.asarray(value, np.int64) << left).astype(np.int32)
+    half: Int64Array = (np.int64(1) << right) >> 1
+    rounded: Int64Array = (saturating_rounding_doubling_high_mul(shifted, multiplier) + half) >> right
+    return rounded
+
+
 def multiply_by_reduced_multiplier_single_rounding(
     value: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike
 ) -> Int64Array:

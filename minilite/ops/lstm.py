@@ -22,6 +22,7 @@ from minilite.ops.lstm_layer import (
     layer_sizes,
     run_float_layer,
 )
+from minilite.ops.lstm_quantized import check_integer_layer, run_integer_layer
 from minilite.ops.recurrent import (
     HYBRID_STEP,
     WEIGHT_BYTES,
@@ -137,11 +138,13 @@ class UnidirectionalSequenceLSTM(Recurrent):
         check_types_of_values(node)
         batch = x.shape[1 if node.options.time_major else 0]
         sizes = check_layer(node, LAYOUT, batch, x.shape[2], diagonal=x.type is F32)
+        if x.type is I8:
+            check_integer_layer(node, LAYOUT)
         return ((*x.shape[:2], sizes.outputs),)
 
     def run(self, node: Node, inputs: Sequence[Array | None]) -> tuple[tuple[Array, ...], States]:
         x = time_first(given(inputs, 0), node.options.time_major)
-        outputs, hidden, cell = run_float_layer(node, LAYOUT, inputs, x)
+        outputs, hidden, cell = _run_layer(node, inputs, x)
         states = {LAYOUT.output_state: hidden, LAYOUT.cell_state: cell}
         return (time_first(outputs, node.options.time_major),), states
 
@@ -151,6 +154,11 @@ class UnidirectionalSequenceLSTM(Recurrent):
 
     def tolerance(self, node: Node) -> Tolerance:
         return lstm_tolerance(node, LAYOUT, node.input(0).shape[0 if node.options.time_major else 1])
+
+
+def _run_layer(node: Node, inputs: Sequence[Array | None], x: Array) -> tuple[Array, Array, Array]:
+    run = run_integer_layer if node.input(0).type is I8 else run_float_layer
+    return run(node, LAYOUT, inputs, x)
 
 
 def check_lstm_arity(node: Node) -> None:
@@ -184,10 +192,12 @@ class Lstm(Recurrent):
         check_rank(node, x, 2, "batch, units")
         check_types_of_values(node)
         sizes = check_layer(node, LAYOUT, *x.shape)
+        if x.type is I8:
+            check_integer_layer(node, LAYOUT)
         return ((x.shape[0], sizes.outputs),)
 
     def run(self, node: Node, inputs: Sequence[Array | None]) -> tuple[tuple[Array, ...], States]:
-        outputs, hidden, cell = run_float_layer(node, LAYOUT, inputs, given(inputs, 0)[np.newaxis])
+        outputs, hidden, cell = _run_layer(node, inputs, given(inputs, 0)[np.newaxis])
         return (outputs[0],), {LAYOUT.output_state: hidden, LAYOUT.cell_state: cell}
 
     def multiply_adds(self, node: Node) -> int:
