@@ -12,6 +12,7 @@ from minilite.graph import Activation, Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_rank
 from minilite.ops.hybrid import check_float_activation
+from minilite.ops.lstm_basic import basic_output_shapes, run_basic
 from minilite.ops.lstm_layer import (
     FORGET,
     OUTPUT,
@@ -181,12 +182,17 @@ class Lstm(Recurrent):
     """One step of an LSTM (TFLite's ``kernels/lstm.cc``, ``lstm_eval.cc``).
 
     With the kernel type FULL: as UNIDIRECTIONAL_SEQUENCE_LSTM, on an input [batch, units] and without
-    diagonal weights; output [batch, outputs].
+    diagonal weights; output [batch, outputs]. With BASIC (``lstm_basic``): input [batch, units], previous
+    activation [batch, cells], weights [4 * cells, units + cells] of the gates input, cell, forget and
+    output, bias [4 * cells], previous state [batch, cells]; outputs activation, state and two workspaces,
+    which hold the weights' factors and products. Of float32, or of uint8 with a state of int16.
     """
 
     options = LSTMOptions
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        if is_basic(node):
+            return basic_output_shapes(node)
         check_lstm_arity(node)
         x = node.input(0)
         check_rank(node, x, 2, "batch, units")
@@ -197,14 +203,25 @@ class Lstm(Recurrent):
         return ((x.shape[0], sizes.outputs),)
 
     def run(self, node: Node, inputs: Sequence[Array | None]) -> tuple[tuple[Array, ...], States]:
+        if is_basic(node):
+            return run_basic(node, inputs)
         outputs, hidden, cell = _run_layer(node, inputs, given(inputs, 0)[np.newaxis])
         return (outputs[0],), {LAYOUT.output_state: hidden, LAYOUT.cell_state: cell}
 
     def multiply_adds(self, node: Node) -> int:
+        if is_basic(node):
+            return node.outputs[2].shape[0] * node.input(2).size
         return lstm_multiply_adds(node, LAYOUT, node.input(0).shape[0])
 
     def tolerance(self, node: Node) -> Tolerance:
+        if is_basic(node):
+            return rounding(node.input(2).shape[1]) if node.input(0).type is F32 else EXACT
         return lstm_tolerance(node, LAYOUT, 1)
+
+
+def is_basic(node: Node) -> bool:
+    """Whether an LSTM has the five inputs of the BASIC kernel."""
+    return node.options.kernel_type is LSTMKernelType.BASIC
 
 
 def _direction(first: int, states: int, auxiliary: int) -> Layout:

@@ -14,6 +14,7 @@ from minilite.ops.lstm import (
     FORWARD,
     LAYOUT,
     BidirectionalSequenceLSTMOptions,
+    LSTMKernelType,
     LSTMOptions,
     UnidirectionalSequenceLSTMOptions,
 )
@@ -234,6 +235,45 @@ class IntegerMaker(Maker):
 
     def _words(self, cells: int) -> TensorSpec:
         return constant(self.rng.integers(-32767, 32768, cells), TensorType.INT16, scale=2.0**-15)
+
+
+@strategy("LSTM", variants=("basic-float32", "basic-uint8"))
+@st.composite
+def basic_lstm(draw: st.DrawFn, name: str, variant: str) -> Case:
+    """The BASIC kernel, its states variables or inputs."""
+    make = Maker(draw, TensorType.FLOAT32 if variant.endswith("float32") else TensorType.UINT8)
+    batch, units, cells = draw(st.integers(1, 3)), draw(_SIZES), draw(_SIZES)
+    options = LSTMOptions(kernel_type=LSTMKernelType.BASIC)
+    variable = draw(st.booleans())
+    if make.kind is TensorType.FLOAT32:
+        tensors = [
+            tensor((batch, units)),
+            tensor((batch, cells), is_variable=variable),
+            make.matrix(4 * cells, units + cells),
+            make.vector(4 * cells),
+            tensor((batch, cells), is_variable=variable),
+        ]
+        return with_states(make, name, tensors, 4, options)
+
+    def levels(*shape: int, is_variable: bool = False) -> TensorSpec:
+        return tensor(shape, TensorType.UINT8, scale=1 / 128, zero_point=128, is_variable=is_variable)
+
+    def words(*shape: int, scale: float = 2.0**-11, is_variable: bool = False) -> TensorSpec:
+        return tensor(shape, TensorType.INT16, scale=scale, is_variable=is_variable)
+
+    zero, scale = draw(st.integers(0, 255)), draw(st.sampled_from([2.0**-8, 2.0**-7, 0.01]))
+    size = (4 * cells, units + cells)
+    tensors = [
+        levels(batch, units),
+        levels(batch, cells, is_variable=variable),
+        constant(values(make.rng, size, TensorType.UINT8), TensorType.UINT8, scale=scale, zero_point=zero),
+        constant(make.rng.integers(-9999, 9999, 4 * cells), TensorType.INT32, scale=scale / 128),
+        words(batch, cells, is_variable=variable),
+    ]
+    outputs = [levels(), words(), levels(), words(scale=2.0**-12)]
+    graph = with_variables_outside(one_op(name, tensors, outputs, options))
+    given = [graph.main.tensors[i] for i in graph.main.inputs]
+    return Case(graph, tuple(values(make.rng, t.shape, t.type) for t in given))
 
 
 def _projects_to_more(case: Case) -> bool:
