@@ -21,7 +21,7 @@ from minilite_kernels.kernel import Entry, Kernel, ScratchSpace
 
 from minilite import memory, ops
 from minilite.errors import MiniliteError
-from minilite.graph import Array, Graph, Node, Subgraph, Tensor
+from minilite.graph import Array, Graph, Node, Subgraph, Tensor, TensorType
 from minilite.memory import Lifetime
 
 
@@ -75,6 +75,8 @@ class Plan:
 
     Attributes
     ----------
+    temporaries:
+        Values that steps of one operator pass on to each other, numbered behind the file's tensors.
     stages:
         Steps in execution order; those of one stage are independent of each other.
     buffers:
@@ -84,6 +86,7 @@ class Plan:
     """
 
     subgraph: Subgraph
+    temporaries: tuple[Tensor, ...]
     stages: tuple[tuple[Step, ...], ...]
     buffers: Mapping[int, Buffer]
     owner: Mapping[int, int]
@@ -98,6 +101,11 @@ class Plan:
     def entries(self) -> tuple[Entry, ...]:
         """The compiled kernels that the plan names, each once."""
         return tuple({id(s.entry): s.entry for s in self.steps() if isinstance(s, KernelStep)}.values())
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The file's tensors and the temporaries, by number."""
+        return (*self.subgraph.tensors, *self.temporaries)
 
     def buffer_of(self, tensor: int) -> Buffer | None:
         """A tensor's place, or None: a constant, or never computed."""
@@ -142,6 +150,7 @@ class _Builder:
     def __init__(self, subgraph: Subgraph, keep_all: bool) -> None:
         self.subgraph, self.keep_all = subgraph, keep_all
         self.steps: list[Step] = []
+        self.tensors: list[Tensor] = list(self.subgraph.tensors)
         self.owner: dict[int, int] = {}
         self.scratch_bytes = 0
 
@@ -171,6 +180,12 @@ class _Builder:
 
     def scratch(self, dtype: Any, size: int) -> ScratchSpace:
         return ScratchSpace(np.dtype(dtype), size)
+
+    def temporary(self, kind: TensorType, size: int) -> Tensor:
+        number = len(self.tensors)
+        made = Tensor(number, f"temporary {number}", kind, (size,), (size,))
+        self.tensors.append(made)
+        return made
 
     def alias(self, output: Tensor, source: Tensor) -> None:
         owner = self._owner_of(source)
@@ -216,7 +231,10 @@ class _Builder:
         offsets, total = memory.place([lives[k] for k in keys])
         buffers = {k: Buffer(k, o, lives[k]) for k, o in zip(keys, offsets, strict=True)}
         frozen = tuple(map(tuple, stages))
-        return Plan(self.subgraph, frozen, buffers, self.owner, total, self.scratch_bytes, self.keep_all)
+        temporaries = tuple(self.tensors[len(self.subgraph.tensors) :])
+        return Plan(
+            self.subgraph, temporaries, frozen, buffers, self.owner, total, self.scratch_bytes, self.keep_all
+        )
 
     def _owner_of(self, tensor: Tensor) -> int:
         return self.owner.get(tensor.index, tensor.index)
@@ -254,7 +272,7 @@ class _Builder:
             for key in step.reads | step.writes:
                 first[key] = min(first.get(key, level), level)
                 last[key] = max(last.get(key, level), level)
-        tensors = self.subgraph.tensors
+        tensors = self.tensors
         always = {*self.subgraph.inputs, *self.subgraph.outputs}
         always |= {t.index for t in tensors if t.is_variable}
         for index in always:
@@ -300,7 +318,7 @@ def aligned_copy(array: Array) -> Array:
 
 
 def _verify_memory(plan: Plan) -> None:
-    tensors = plan.subgraph.tensors
+    tensors = plan.tensors
     buffers = sorted(plan.buffers.values(), key=lambda b: b.offset)
     for i, one in enumerate(buffers):
         if one.offset % memory.ALIGNMENT or one.offset + one.life.nbytes > plan.arena_bytes:
@@ -314,7 +332,7 @@ def _verify_memory(plan: Plan) -> None:
 
 
 def _verify_order(plan: Plan) -> None:
-    tensors = plan.subgraph.tensors
+    tensors = plan.tensors
     known: set[int] = {*plan.subgraph.inputs, *(t.index for t in tensors if t.is_variable or t.is_constant)}
     # What several steps write (a concatenation, part by part) is there when all of them have run.
     writers = Counter(key for step in plan.steps() for key in step.writes)

@@ -233,21 +233,29 @@ def quantize_rows_symmetric(rows: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     rows:
-        Finite numbers [rows, length]; computed on in float32.
+        Floats [rows, length]; computed on in float32.
 
     Returns
     -------
     values, scales:
-        int8 [rows, length] and float32 [rows]; a row of zeros has the scale 1.
+        int8 [rows, length] and float32 [rows]; a row of zeros has the scale 1, one with an infinity or NaN
+        the scale NaN.
     """
-    rows = rows.astype(np.float32, copy=False)
+    rows, finite = _finite_rows(rows)
     largest = np.max(np.abs(rows), axis=1, initial=np.float32(0))
     zero = largest == 0
     limit = np.float32(127)
     scales = np.where(zero, np.float32(1), largest / limit)
     inverse = np.where(zero, np.float32(0), limit / np.where(zero, np.float32(1), largest))
     steps = np.clip(round_half_away(rows * inverse[:, None]), -limit, limit)
-    return steps.astype(np.int8), scales
+    return steps.astype(np.int8), np.where(finite, scales, np.float32(np.nan))
+
+
+def _finite_rows(rows: Array) -> tuple[Array, Array]:
+    """Rows in float32, zeros where a value is not finite, and which rows have none such."""
+    rows = rows.astype(np.float32, copy=False)
+    finite: Array = np.asarray(np.isfinite(rows).all(axis=1))
+    return (rows if finite.all() else np.where(finite[:, None], rows, np.float32(0))), finite
 
 
 def quantize_rows_asymmetric(rows: Array) -> tuple[Array, Array, Int32Array]:
@@ -261,18 +269,19 @@ def quantize_rows_asymmetric(rows: Array) -> tuple[Array, Array, Int32Array]:
     Parameters
     ----------
     rows:
-        Finite numbers [rows, length]; computed on in float32.
+        Floats [rows, length]; computed on in float32.
 
     Returns
     -------
     values, scales, zero_points:
-        int8 [rows, length], float32 [rows] and int32 [rows]; a row of zeros has the scale 1.
+        int8 [rows, length], float32 [rows] and int32 [rows]; a row of zeros has the scale 1, one with an
+        infinity or NaN the scale NaN.
     """
-    rows = rows.astype(np.float32, copy=False)
+    rows, finite = _finite_rows(rows)
     low, high = integer_range(np.int8)
     smallest = np.min(rows, axis=1, initial=np.float32(0))
     largest = np.max(rows, axis=1, initial=np.float32(0))
-    zero = smallest == largest
+    zero: Array = np.equal(smallest, largest)
     scale = np.where(zero, 1.0, (largest - smallest).astype(np.float64) / (high - low))
     below, above = smallest / scale, largest / scale
     closer = -low + np.abs(below) < high + np.abs(above)
@@ -281,7 +290,8 @@ def quantize_rows_asymmetric(rows: Array) -> tuple[Array, Array, Int32Array]:
     scales = scale.astype(np.float32)
     inverse = (1.0 / scales.astype(np.float64)).astype(np.float32)
     steps = round_half_away(rows * inverse[:, None]) + zero_points[:, None]
-    return np.clip(steps, low, high).astype(np.int8), scales, zero_points
+    values = np.clip(steps, low, high).astype(np.int8)
+    return values, np.where(finite, scales, np.float32(np.nan)), zero_points
 
 
 def requantize_in_float64(

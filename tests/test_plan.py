@@ -19,10 +19,11 @@ from minilite.errors import MiniliteError
 from minilite.graph import Graph, TensorType
 from minilite.memory import Lifetime
 from minilite.ops.arrangement import ReshapeOptions
+from minilite.ops.convolution import Conv2DOptions
 from minilite.plan import Buffer, KernelStep, Plan, PythonStep, build_plan
 from minilite.prepare import prepare
 from minilite.scheduler import PlanExecutor
-from minilite.testing.models import one_op, tensor
+from minilite.testing.models import constant, one_op, tensor
 from tests.networks import Network, branches
 
 
@@ -298,6 +299,20 @@ def test_scales_that_shift_further_than_a_register_is_wide_keep_the_reference(
     graph = prepare(one_op("QUANTIZE", [tensor((4,), int8, scale=scale)], [tensor((4,), int8, scale=1.0)]))
     (step,) = build_plan(graph).steps()
     assert isinstance(step, KernelStep) is kernel
+
+
+def test_steps_of_one_operator_pass_values_on_in_memory_of_the_plan() -> None:
+    weights = constant(np.ones((4, 1, 1, 8), np.int8), scale=1.0)
+    options = Conv2DOptions(stride_w=1, stride_h=1)
+    for keep_all in (False, True):
+        graph = prepare(one_op("CONV_2D", [tensor((1, 5, 5, 8)), weights], [tensor()], options))
+        plan = build_plan(graph, keep_all=keep_all)
+        names = [step.kernel.name for step in plan.steps() if isinstance(step, KernelStep)]
+        assert names == ["find_ranges", "quantize_rows", "convolve_hybrid"]
+        assert [t.index for t in plan.temporaries] == [3, 4, 5, 6]
+        assert plan.temporaries[1].nbytes == 5 * 5 * 8
+        assert all(plan.buffers[t.index].life.nbytes == t.nbytes for t in plan.temporaries)
+        assert "quantize_rows" in plan.explain()
 
 
 def test_a_reader_before_the_last_of_several_writers_is_found() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from minilite_kernels import simd
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
-from minilite_kernels.matmul import multiply_panels
+from minilite_kernels.matmul import multiply_panels, padded_columns
 from minilite_kernels.vector import WIDTH
-from minilite_kernels.window import Window
+from minilite_kernels.window import Window, valid_taps
 
 
 @helper
@@ -36,39 +36,55 @@ def gather_patches(
     patch_stride: int,
     fill: Any,
     w: Window,
+    channel: int,
+    channels: int,
     start: int,
     stop: int,
 ) -> None:
     """Row ``p - start`` of ``patches`` = the window under output pixel ``p``, ``fill`` outside the image.
 
-    Output pixels are numbered over [batch, out_h, out_w]; a patch is [kernel_h, kernel_w, channels],
-    as the weights are.
+    Output pixels are numbered over [batch, out_h, out_w]; a patch is [kernel_h, kernel_w, channels], as the
+    weights are: those from ``channel`` on, a group's or all.
     """
-    row = w.in_c * w.kernel_w
-    for pixel in range(start, stop):
-        image, rest = pixel // (w.out_h * w.out_w), pixel % (w.out_h * w.out_w)
-        top = rest // w.out_w * w.stride_h - w.pad_top
-        left = rest % w.out_w * w.stride_w - w.pad_left
-        at = (pixel - start) * patch_stride
-        whole = w.dilation_w == 1 and left >= 0 and left + w.kernel_w <= w.in_w
-        for ky in range(w.kernel_h):
-            y = top + ky * w.dilation_h
-            line = (image * w.in_h + y) * w.in_w
-            if y < 0 or y >= w.in_h:
-                patches[at : at + row] = fill
-            elif whole:
-                copy_run(x, (line + left) * w.in_c, patches, at, row)
-            else:
-                for kx in range(w.kernel_w):
-                    column = left + kx * w.dilation_w
-                    tap = at + kx * w.in_c
-                    if 0 <= column < w.in_w:
-                        source = (line + column) * w.in_c
-                        for i in range(w.in_c):
-                            patches[tap + i] = x[source + i]
-                    else:
-                        patches[tap : tap + w.in_c] = fill
-            at += row
+    row, line = channels * w.kernel_w, w.dilation_h * w.in_w * w.in_c
+    solid = w.dilation_w == 1 and channels == w.in_c
+    column = start % w.out_w
+    image, top = start // w.out_w // w.out_h, start // w.out_w % w.out_h * w.stride_h - w.pad_top
+    at = 0
+    for _ in range(start, stop):
+        left = column * w.stride_w - w.pad_left
+        source = ((image * w.in_h + top) * w.in_w + left) * w.in_c + channel
+        first, last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
+        if solid and left >= 0 and left + w.kernel_w <= w.in_w and last - first == w.kernel_h:
+            for ky in range(w.kernel_h):
+                copy_run(x, source + ky * line, patches, at + ky * row, row)
+        else:
+            patches[at : at + first * row] = fill
+            for ky in range(first, last):
+                gather_line(x, source + ky * line, patches, at + ky * row, fill, w, left, channels)
+            patches[at + last * row : at + w.kernel_h * row] = fill
+        at += patch_stride
+        column += 1
+        if column == w.out_w:
+            column = 0
+            top += w.stride_h
+            if top == w.out_h * w.stride_h - w.pad_top:
+                image, top = image + 1, -w.pad_top
+
+
+@helper
+def gather_line(
+    x: Any, source: int, patches: Any, at: int, fill: Any, w: Window, left: int, channels: int
+) -> None:
+    """One line of a patch, tap by tap; ``left`` is the image's column of the first, at ``source``."""
+    for kx in range(w.kernel_w):
+        tap = at + kx * channels
+        if 0 <= left + kx * w.dilation_w < w.in_w:
+            place = source + kx * w.dilation_w * w.in_c
+            for i in range(channels):
+                patches[tap + i] = x[place + i]
+        else:
+            patches[tap : tap + channels] = fill
 
 
 @kernel
@@ -79,6 +95,7 @@ def convolve_float(
     out: Output,
     patches: Scratch,
     w: Window,
+    groups: int,
     out_c: int,
     low: float,
     high: float,
@@ -87,10 +104,15 @@ def convolve_float(
 ) -> None:
     """CONV_2D on float32, output pixels ``start..stop`` of [batch, out_h, out_w].
 
-    ``x`` NHWC; ``weights`` [out_c, kernel_h * kernel_w * in_c] through ``matmul.pack_panels``;
-    ``bias`` through ``matmul.pack_columns``; ``patches`` float32 with room for one patch a pixel.
-    Sums are ordered as in ``matmul.multiply_panels``.
+    ``x`` NHWC; ``weights`` [out_c, kernel_h * kernel_w * in_c / groups] through ``matmul.pack_panels``;
+    ``bias`` through ``matmul.pack_columns``, both ``in_groups``; ``patches`` float32 with room for one patch
+    of a group a pixel. Sums are ordered as in ``matmul.multiply_panels``.
     """
-    depth = w.kernel_h * w.kernel_w * w.in_c
-    gather_patches(x, patches, depth, x.dtype.type(0), w, start, stop)
-    multiply_panels(patches, 0, stop - start, depth, weights, bias, out, start * out_c, out_c, low, high)
+    channels, columns = w.in_c // groups, out_c // groups
+    depth, padded = w.kernel_h * w.kernel_w * channels, padded_columns(columns)
+    for group in range(groups):
+        gather_patches(x, patches, depth, x.dtype.type(0), w, group * channels, channels, start, stop)
+        first, target = group * padded, start * out_c + group * columns
+        multiply_panels(
+            patches, 0, stop - start, depth, weights, bias, first, columns, out, target, out_c, low, high
+        )

@@ -7,6 +7,7 @@ the reduction, zero-padded, so that the inner loop reads them in one stream. A l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,11 @@ def pad_columns(columns: int) -> int:
     return columns - rest + (0 if rest == 0 else WIDTH if rest <= WIDTH else PANEL)
 
 
+def in_groups(pack: Callable[[Array], Array], values: Array, groups: int) -> Array:
+    """``pack`` of each of ``groups`` equal parts of the columns, one after the other."""
+    return np.concatenate([pack(part) for part in np.split(values, groups)])
+
+
 def pack_panels(weights: Array) -> npt.NDArray[Any]:
     """``weights`` [columns, depth] -> flat panels, each [depth, panel width]."""
     columns, depth = weights.shape
@@ -46,6 +52,10 @@ def pack_columns(values: Array) -> npt.NDArray[Any]:
     padded = np.zeros(pad_columns(len(values)), values.dtype)
     padded[: len(values)] = values
     return padded
+
+
+padded_columns = helper(pad_columns)
+"""``pad_columns`` inside kernels."""
 
 
 @helper
@@ -69,33 +79,37 @@ def multiply_panels(
     depth: int,
     weights: Any,
     bias: Any,
+    first: int,
+    columns: int,
     out: Any,
     out_offset: int,
-    columns: int,
+    out_stride: int,
     low: float,
     high: float,
 ) -> None:
     """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``.
 
     The bias, plus the sum of the first ``BLOCK`` products in the order of k, plus the next, and so on.
-    ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat.
+    ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat, its rows
+    ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin.
     """
     floor, ceiling = np.float32(low), np.float32(high)
     for column in range(0, columns, PANEL):
-        panel = column * depth
+        packed = first + column
+        panel = packed * depth
         valid = columns - column
         for row in range(0, rows, ROWS):
             last = min(ROWS, rows - row) - 1
             start = x_offset + row * depth
-            target = out_offset + row * columns + column
+            target = out_offset + row * out_stride + column
             if valid > WIDTH:
-                tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
+                tile = simd.broadcast_row(bias, packed, ROWS, VECTORS)
                 tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
-                simd.store(simd.clamp(tile, floor, ceiling), out, target, columns, last, valid)
+                simd.store(simd.clamp(tile, floor, ceiling), out, target, out_stride, last, valid)
             else:
-                half = simd.broadcast_row(bias, column, ROWS, 1)
+                half = simd.broadcast_row(bias, packed, ROWS, 1)
                 half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
-                simd.store(simd.clamp(half, floor, ceiling), out, target, columns, last, valid)
+                simd.store(simd.clamp(half, floor, ceiling), out, target, out_stride, last, valid)
 
 
 @kernel
@@ -116,6 +130,5 @@ def matmul_float(
     ``x`` float32 [rows, depth]; ``weights`` from ``pack_panels``; ``bias`` from ``pack_columns``;
     ``out`` float32 [rows, columns].
     """
-    multiply_panels(
-        x, start * depth, stop - start, depth, weights, bias, out, start * columns, columns, low, high
-    )
+    rows, target = stop - start, start * columns
+    multiply_panels(x, start * depth, rows, depth, weights, bias, 0, columns, out, target, columns, low, high)

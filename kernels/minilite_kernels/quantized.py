@@ -6,7 +6,7 @@ moved into the bias and, for filters with a zero point (uint8), a sum over each 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +16,40 @@ from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import gather_patches
 from minilite_kernels.depthwise import PIXELS, first_tap, last_whole, pixel_gap, visit_row
 from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kernel
-from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns
+from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns, padded_columns
 from minilite_kernels.window import Window, valid_taps
 
 WIDTH = vector.WIDTH
 
 
-def group_of(dtype: npt.DTypeLike) -> int:
-    """Values of a type that one lane multiplies and adds at once."""
-    return integer.LANE_BYTES // np.dtype(dtype).itemsize
+class Levels(NamedTuple):
+    """Zero points and range of a quantized convolution.
+
+    ``flip`` is -128 for int8, whose bytes it makes unsigned, else 0; ``weight_zero`` is a uint8 filter's
+    zero point, less 128 as the filter is; ``zero``, ``low`` and ``high`` are the output's.
+    """
+
+    x_zero: int
+    flip: int
+    weight_zero: int
+    zero: int
+    low: int
+    high: int
 
 
 def pad_depth(depth: int, dtype: npt.DTypeLike) -> int:
-    """Depth after padding to whole groups."""
-    group = group_of(dtype)
-    return -(-depth // group) * group
+    """Depth after padding to whole lanes."""
+    lane = integer.LANE_BYTES // np.dtype(dtype).itemsize
+    return -(-depth // lane) * lane
 
 
-def pack_groups(weights: Array) -> Array:
-    """``weights`` int8 or int16 [columns, depth] -> flat panels, each [depth / group, panel width, group]."""
+def pack_lanes(weights: Array) -> Array:
+    """``weights`` int8 or int16 [columns, depth] -> flat panels, each [depth / n, panel width, n].
+
+    ``n`` values fill a lane.
+    """
     columns, depth = weights.shape
-    group, whole = group_of(weights.dtype), pad_depth(depth, weights.dtype)
+    group, whole = integer.LANE_BYTES // weights.itemsize, pad_depth(depth, weights.dtype)
     padded = np.zeros((pad_columns(columns), whole), weights.dtype)
     padded[:columns, :depth] = weights
     panels = [
@@ -57,47 +70,71 @@ def multiply_tile(
 
 
 @helper
-def multiply_groups(
+def multiply_lanes(
     x: Any,
     rows: int,
     depth: int,
-    sums: Any,
     weights: Any,
-    weight_zero: int,
-    tables: Any,
+    initial: Any,
+    first: int,
+    columns: int,
     out: Any,
     out_offset: int,
-    columns: int,
-    zero: int,
-    low: int,
-    high: int,
+    out_stride: int,
+    finish: Any,
+    operands: Any,
 ) -> None:
-    """``out[r, c] = clamp(scale_c(bias[c] - weight_zero * sums[r] + sum_k x[r, k] * weights[c, k]) + zero)``.
+    """``out[r, c] = finish(initial[c] + sum_k x[r, k] * weights[c, k])``.
 
-    ``x`` unsigned bytes or int16 [rows, depth], depth padded to whole groups; ``tables`` the bias, and the
-    multipliers, left and right shifts of ``scale``, one for each column.
+    ``x`` unsigned bytes or int16 [rows, depth], depth padded to whole lanes; rows of ``out`` are
+    ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin. ``finish(tile,
+    operands, column, row, last)`` makes values of the output from a tile of int32 sums.
     """
-    bias, multipliers, lefts, rights = tables
-    floor, ceiling = np.int32(low), np.int32(high)
     for column in range(0, columns, PANEL):
-        panel = column * depth
+        packed = first + column
+        panel = packed * depth
         valid = columns - column
         for row in range(0, rows, ROWS):
             last = min(ROWS, rows - row) - 1
             start = row * depth
-            target = out_offset + row * columns + column
+            target = out_offset + row * out_stride + column
             if valid > WIDTH:
-                tile = simd.broadcast_row(bias, column, ROWS, VECTORS)
+                tile = simd.broadcast_row(initial, packed, ROWS, VECTORS)
                 tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
-                tile = integer.add_row_terms(tile, sums, row, last, -weight_zero)
-                tile = integer.requantize(tile, multipliers, lefts, rights, column, zero)
-                simd.store(simd.clamp(tile, floor, ceiling), out, target, columns, last, valid)
+                simd.store(finish(tile, operands, packed, row, last), out, target, out_stride, last, valid)
             else:
-                half = simd.broadcast_row(bias, column, ROWS, 1)
+                half = simd.broadcast_row(initial, packed, ROWS, 1)
                 half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
-                half = integer.add_row_terms(half, sums, row, last, -weight_zero)
-                half = integer.requantize(half, multipliers, lefts, rights, column, zero)
-                simd.store(simd.clamp(half, floor, ceiling), out, target, columns, last, valid)
+                simd.store(finish(half, operands, packed, row, last), out, target, out_stride, last, valid)
+
+
+@helper
+def gather_lanes(
+    x: Any,
+    patches: Any,
+    stride: int,
+    fill: int,
+    flip: int,
+    w: Window,
+    channel: int,
+    channels: int,
+    start: int,
+    stop: int,
+) -> None:
+    """``gather_patches`` for ``multiply_lanes``: rows ``stride`` apart, bytes made unsigned by ``flip``."""
+    gather_patches(x, patches, stride, x.dtype.type(fill), w, channel, channels, start, stop)
+    if flip != 0:
+        for i in range((stop - start) * stride):
+            patches[i] = x.dtype.type(patches[i] ^ flip)
+
+
+@helper
+def finish_quantized(tile: Any, operands: Any, column: int, row: int, last: int) -> Any:
+    """Sums brought to the output's scale and clamped; ``sums`` is what a filter's zero point multiplies."""
+    sums, multipliers, lefts, rights, levels = operands
+    tile = integer.add_row_terms(tile, sums, row, last, -levels.weight_zero)
+    tile = integer.requantize(tile, multipliers, lefts, rights, column, levels.zero)
+    return simd.clamp(tile, np.int32(levels.low), np.int32(levels.high))
 
 
 @kernel
@@ -112,13 +149,9 @@ def convolve_quantized(
     patches: Scratch,
     sums: Scratch,
     w: Window,
+    groups: int,
     out_c: int,
-    x_zero: int,
-    flip: int,
-    weight_zero: int,
-    zero: int,
-    low: int,
-    high: int,
+    levels: Levels,
     start: int,
     stop: int,
 ) -> None:
@@ -126,40 +159,50 @@ def convolve_quantized(
 
     Parameters
     ----------
-    x, x_zero, flip:
-        NHWC and its zero point; ``flip`` is -128 for int8, whose bytes it makes unsigned, else 0.
-    weights, weight_zero:
-        Through ``pack_groups``, uint8 filters less 128; their zero point, less 128 too. For int16 pictures
-        of 16 bits.
+    x:
+        NHWC.
+    weights:
+        Through ``pack_lanes``, uint8 filters less 128; for int16 pictures of 16 bits.
     bias, multipliers, lefts, rights:
         int32, one for each output channel, padded as ``matmul.pack_columns`` does. The bias holds all
         that the zero points add that does not depend on ``x``. Multipliers of 16 bits round once
         (``simd_integer.requantize``).
     patches, sums:
-        Room for one patch (padded to whole groups, type of ``x``) and one int32 for each pixel.
-    out, out_c, zero, low, high:
-        Type of ``x``, its channels, its zero point and the range of the activation.
-    w, start, stop:
-        Geometry; output pixels.
+        Room for one patch of a group (padded to whole lanes, type of ``x``) and one int32 for each pixel.
+    out, out_c:
+        Type of ``x``; its channels.
+    w, groups, levels:
+        Geometry, zero points and range. Weights and tables are packed ``matmul.in_groups``.
     """
-    depth = w.kernel_h * w.kernel_w * w.in_c
-    group = integer.LANE_BYTES // x.itemsize
-    stride = (depth + group - 1) // group * group
-    rows = stop - start
-    gather_patches(x, patches, stride, x.dtype.type(x_zero), w, start, stop)
-    if flip != 0:
-        for i in range(rows * stride):
-            patches[i] = x.dtype.type(patches[i] ^ flip)
-    if weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
-        for row in range(rows):
-            total = np.int32(0)
-            for k in range(row * stride, row * stride + depth):
-                total += np.int32(patches[k])
-            sums[row] = total
-    tables = (bias, multipliers, lefts, rights)
-    multiply_groups(
-        patches, rows, stride, sums, weights, weight_zero, tables, out, start * out_c, out_c, zero, low, high
-    )
+    channels, columns = w.in_c // groups, out_c // groups
+    depth, padded, rows = w.kernel_h * w.kernel_w * channels, padded_columns(columns), stop - start
+    lane = integer.LANE_BYTES // x.itemsize
+    stride = (depth + lane - 1) // lane * lane
+    operands = (sums, multipliers, lefts, rights, levels)
+    for group in range(groups):
+        channel, fill, flip = group * channels, levels.x_zero, levels.flip
+        gather_lanes(x, patches, stride, fill, flip, w, channel, channels, start, stop)
+        if levels.weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
+            for row in range(rows):
+                total = np.int32(0)
+                for k in range(row * stride, row * stride + depth):
+                    total += np.int32(patches[k])
+                sums[row] = total
+        first, target = group * padded, start * out_c + group * columns
+        multiply_lanes(
+            patches,
+            rows,
+            stride,
+            weights,
+            bias,
+            first,
+            columns,
+            out,
+            target,
+            out_c,
+            finish_quantized,
+            operands,
+        )
 
 
 @helper
@@ -179,9 +222,9 @@ def add_taps(
 @helper
 def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
     """As ``depthwise.border``, in integers."""
-    x, weights, tables, out, x_zero, zero, low, high = operands
+    x, weights, tables, out, levels = operands
     bias, multipliers, lefts, rights = tables
-    floor, ceiling = np.int32(low), np.int32(high)
+    floor, ceiling = np.int32(levels.low), np.int32(levels.high)
     top, left, source = first_tap(w, row, column)
     rows = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
     columns = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
@@ -191,13 +234,13 @@ def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
         c = last_whole(c, w.in_c)
         if count == PIXELS:
             block = simd.broadcast_row(bias, c, PIXELS, 1)
-            block = add_taps(block, x, source + c, step, x_zero, w, rows, columns, weights[c:])
-            block = integer.requantize(block, multipliers, lefts, rights, c, zero)
+            block = add_taps(block, x, source + c, step, levels.x_zero, w, rows, columns, weights[c:])
+            block = integer.requantize(block, multipliers, lefts, rights, c, levels.zero)
             simd.store(simd.clamp(block, floor, ceiling), out, target + c, w.in_c, PIXELS, WIDTH)
         else:
             pixel = simd.broadcast_row(bias, c, 1, 1)
-            pixel = add_taps(pixel, x, source + c, step, x_zero, w, rows, columns, weights[c:])
-            pixel = integer.requantize(pixel, multipliers, lefts, rights, c, zero)
+            pixel = add_taps(pixel, x, source + c, step, levels.x_zero, w, rows, columns, weights[c:])
+            pixel = integer.requantize(pixel, multipliers, lefts, rights, c, levels.zero)
             simd.store(simd.clamp(pixel, floor, ceiling), out, target + c, 0, 0, WIDTH)
         c += WIDTH
 
@@ -205,7 +248,7 @@ def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
 @helper
 def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None:
     """As ``depthwise.interior``, in integers."""
-    x, weights, tables, out, x_zero, zero, low, high = operands
+    x, weights, tables, out, levels = operands
     bias, multipliers, lefts, rights = tables
     channels, gap = w.in_c, pixel_gap(w)
     top, _, source = first_tap(w, row, first)
@@ -221,9 +264,9 @@ def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None
             while done < count:
                 column = residue + min(done, count - PIXELS) * gap
                 at = source + column * w.stride_w * channels + c
-                tile = add_taps(seed, x, at, step, x_zero, w, rows, columns, weights[c:])
-                tile = integer.requantize(tile, multipliers, lefts, rights, c, zero)
-                tile = simd.clamp(tile, np.int32(low), np.int32(high))
+                tile = add_taps(seed, x, at, step, levels.x_zero, w, rows, columns, weights[c:])
+                tile = integer.requantize(tile, multipliers, lefts, rights, c, levels.zero)
+                tile = simd.clamp(tile, np.int32(levels.low), np.int32(levels.high))
                 simd.store(tile, out, target + column * channels + c, gap * channels, PIXELS, WIDTH)
                 done += PIXELS
         c += WIDTH
@@ -239,10 +282,7 @@ def depthwise_quantized(
     rights: Input,
     out: Output,
     w: Window,
-    x_zero: int,
-    zero: int,
-    low: int,
-    high: int,
+    levels: Levels,
     start: int,
     stop: int,
 ) -> None:
@@ -253,6 +293,6 @@ def depthwise_quantized(
     Taps outside the image add nothing.
     """
     tables = (bias, multipliers, lefts, rights)
-    operands = (x, weights, tables, out, x_zero, zero, low, high)
+    operands = (x, weights, tables, out, levels)
     for row in range(start, stop):
         visit_row(w, row, border, interior, operands)

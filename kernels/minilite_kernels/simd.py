@@ -299,6 +299,38 @@ def shift(context: Any, tile: Any, term: Any) -> Any:
     return tile(tile, types.float32), emit
 
 
+def _scale_columns(tile: Array, factors: Array, column: int) -> Array:
+    return tile * factors[column : column + tile.shape[1]]
+
+
+@operation(_scale_columns)
+def scale_columns(context: Any, tile: Any, factors: Any, column: Any) -> Any:
+    """``tile[:, c] *= factors[column + c]``, float32: never fused with an addition."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        row = [e.load(e.data(1), e.offset(arguments[2], WIDTH * j), tile.vector) for j in range(tile.vectors)]
+        return map_tile(e, tile, lambda i, j, old: builder.fmul(old, row[j]), arguments[0])
+
+    return tile(tile, factors, types.intp), emit
+
+
+def _add_columns(tile: Array, terms: Array, column: int) -> Array:
+    return tile + terms[column : column + tile.shape[1]]
+
+
+@operation(_add_columns)
+def add_columns(context: Any, tile: Any, terms: Any, column: Any) -> Any:
+    """``tile[:, c] += terms[column + c]``, float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        row = [e.load(e.data(1), e.offset(arguments[2], WIDTH * j), tile.vector) for j in range(tile.vectors)]
+        return map_tile(e, tile, lambda i, j, old: builder.fadd(old, row[j]), arguments[0])
+
+    return tile(tile, terms, types.intp), emit
+
+
 def _add(tile: Array, other: Array) -> Array:
     return tile + other
 

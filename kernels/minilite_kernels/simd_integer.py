@@ -13,7 +13,16 @@ from numba import types
 from numba.core import cgutils
 
 from minilite_kernels import vector
-from minilite_kernels.vector import WIDTH, Array, Emitter, map_tile, operation, tile_rows
+from minilite_kernels.vector import (
+    WIDTH,
+    Array,
+    Emitter,
+    TileType,
+    each_register,
+    map_tile,
+    operation,
+    tile_rows,
+)
 
 LANE_BYTES = 4
 """Bytes that one lane multiplies and adds at once: four 8-bit values, or two of 16 bits."""
@@ -174,6 +183,24 @@ def add_row_terms(context: Any, tile: Any, terms: Any, offset: Any, last: Any, f
         return map_tile(e, tile, lambda i, j, old: builder.add(old, rows[i]), value)
 
     return tile(tile, terms, types.intp, types.intp, types.int64), emit
+
+
+def _to_float(tile: Array) -> Array:
+    return tile.astype(np.float32)
+
+
+@operation(_to_float)
+def to_float(context: Any, tile: Any) -> Any:
+    """The nearest float32 of each element, ties to even."""
+    result = TileType(tile.rows, tile.vectors, types.float32)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        registers = [builder.extract_value(arguments[0], place) for _, _, place in each_register(tile)]
+        converted = [builder.sitofp(register, result.vector) for register in registers]
+        return map_tile(e, result, lambda i, j, _: converted[i * tile.vectors + j], None)
+
+    return result(tile), emit
 
 
 def _requantize(

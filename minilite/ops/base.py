@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 import numpy as np
 
 from minilite.errors import PrepareError
-from minilite.graph import Array, Node, Shape, Tensor
+from minilite.graph import Array, Node, Shape, Tensor, TensorType
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,9 @@ class Lowering(Protocol):
 
     def scratch(self, dtype: Any, size: int) -> Any:
         """A flat array of each thread's own, for a kernel's scratch parameter."""
+
+    def temporary(self, kind: TensorType, size: int) -> Tensor:
+        """A flat array of the run's own, that one step of an operator writes and its next ones read."""
 
     def alias(self, output: Tensor, source: Tensor) -> None:
         """Let ``output`` be the same memory as ``source``: no step, no copy."""

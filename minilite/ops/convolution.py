@@ -26,7 +26,13 @@ from minilite.ops.convolution_parameters import (
     weight_scales,
     zero_points,
 )
-from minilite.ops.convolution_steps import has_constant_weights, kernels_scale, lower_float, lower_quantized
+from minilite.ops.convolution_steps import (
+    has_constant_weights,
+    kernels_scale,
+    lower_float,
+    lower_hybrid,
+    lower_quantized,
+)
 from minilite.quantization import (
     is_quantized,
     output_range,
@@ -264,14 +270,15 @@ class Conv2D(Convolution):
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         geometry = convolution_geometry(node)
-        if geometry.groups != 1 or not has_constant_weights(node):
+        if not has_constant_weights(node):
             return False
         if is_hybrid(node):
-            return False
-        if not is_quantized(node.input(0)):
+            symmetric = self.quantizes_symmetrically(node)
+            lower_hybrid(node, lowering, geometry, symmetric=symmetric, together=symmetric)
+        elif not is_quantized(node.input(0)):
             lower_float(node, lowering, geometry)
-            return True
-        if not kernels_scale(node, self.channel_axis):
+        elif kernels_scale(node, self.channel_axis):
+            lower_quantized(node, lowering, geometry)
+        else:
             return False
-        lower_quantized(node, lowering, geometry)
         return True

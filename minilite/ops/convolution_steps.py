@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minilite.graph import Array, Node
+from minilite.graph import Array, Node, Tensor, TensorType
 from minilite.ops.base import Lowering
-from minilite.ops.convolution_parameters import has_wide_sums, quantized_multipliers, zero_points
+from minilite.ops.convolution_parameters import (
+    has_wide_sums,
+    quantized_multipliers,
+    weight_scales,
+    zero_points,
+)
 from minilite.ops.lowering import grain, kernel_window, shifts_fit
 from minilite.quantization import is_quantized, output_range, reduced_multiplier
 from minilite.shapes import Window
+
+if TYPE_CHECKING:
+    from minilite_kernels.quantized import Levels
 
 
 def has_constant_weights(node: Node) -> bool:
@@ -60,25 +69,25 @@ def lower_float(node: Node, lowering: Lowering, g: Window) -> None:
     """CONV_2D on float32."""
     from minilite_kernels import convolution, matmul
 
-    depth = g.kernel_h * g.kernel_w * g.in_c
+    depth = g.kernel_h * g.kernel_w * (g.in_c // g.groups)
     low, high = output_range(node.options.fused_activation_function, node.output)
     pixels = g.batch * g.out_h * g.out_w
     chunk = grain(pixels, depth * g.out_c, matmul.ROWS)
     shared = {
         "x": node.input(0),
-        "weights": lowering.constant(node.input(1), _pack_float),
-        "bias": matmul.pack_columns(bias_or_zeros(node, g)),
+        "weights": lowering.constant(node.input(1), _pack_float, g.groups),
+        "bias": _packed_columns(bias_or_zeros(node, g), g),
         "out": node.output,
         "low": low,
         "high": high,
     }
-    if (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1):
+    if (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w, g.groups) == (1, 1, 1, 1, 1):
         # The picture is the matrix: nothing to gather.
         lowering.step(
             matmul.matmul_float, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared
         )
         return
-    chunk = min(chunk, max(1, _PATCH_BYTES // (4 * depth * matmul.ROWS)) * matmul.ROWS)
+    chunk = _chunk_of_patches(chunk, 4 * depth)
     lowering.step(
         convolution.convolve_float,
         node,
@@ -86,6 +95,7 @@ def lower_float(node: Node, lowering: Lowering, g: Window) -> None:
         grain=chunk,
         patches=lowering.scratch(np.float32, chunk * depth),
         w=kernel_window(g),
+        groups=g.groups,
         out_c=g.out_c,
         **shared,
     )
@@ -95,63 +105,152 @@ def lower_quantized(node: Node, lowering: Lowering, g: Window) -> None:
     """CONV_2D on uint8, int8 or int16."""
     from minilite_kernels import matmul, quantized
 
-    depth = g.kernel_h * g.kernel_w * g.in_c
-    x_zero, weight_zero = zero_points(node)
+    depth = g.kernel_h * g.kernel_w * (g.in_c // g.groups)
+    levels = quantized_levels(node)
     kind = node.input(0).dtype
     # Bytes are multiplied unsigned by signed: int8 pictures and uint8 filters move by 128.
-    flip, moved_x, moved_w = {
-        np.dtype(np.int8): (-128, x_zero + 128, weight_zero),
-        np.dtype(np.uint8): (0, x_zero, weight_zero - 128),
-        np.dtype(np.int16): (0, 0, 0),
-    }[kind]
-    weights = lowering.constant(node.input(1), _signed_filters)
-    totals = weights.reshape(g.out_c, depth).sum(axis=1, dtype=np.int64)
-    bias = bias_or_zeros(node, g) - moved_x * totals + depth * moved_x * moved_w
+    moved_x, moved_w = levels.x_zero - levels.flip, levels.weight_zero
+    move = 128 if kind == np.uint8 else 0
+    bias = bias_or_zeros(node, g) + depth * moved_x * moved_w - moved_x * _totals(node, lowering, move)
     pixels = g.batch * g.out_h * g.out_w
-    chunk = grain(pixels, depth * g.out_c / 2, matmul.ROWS)
-    chunk = min(chunk, max(1, _PATCH_BYTES // (kind.itemsize * depth * matmul.ROWS)) * matmul.ROWS)
-    low, high = output_range(node.options.fused_activation_function, node.output)
-    assert node.output.quantization is not None
+    chunk = _chunk_of_patches(grain(pixels, depth * g.out_c / 2, matmul.ROWS), kind.itemsize * depth)
     lowering.step(
         quantized.convolve_quantized,
         node,
         extent=pixels,
         grain=chunk,
         x=node.input(0),
-        weights=lowering.constant(node.input(1), _pack_quantized, kind.itemsize),
-        bias=matmul.pack_columns(bias.astype(np.int32)),
-        **scaling_tables(node, matmul.pack_columns),
+        weights=lowering.constant(node.input(1), _pack_quantized, move, kind.itemsize, g.groups),
+        bias=_packed_columns(bias.astype(np.int32), g),
+        **scaling_tables(node, partial(_packed_columns, g=g)),
         out=node.output,
         patches=lowering.scratch(kind, chunk * quantized.pad_depth(depth, kind)),
         sums=lowering.scratch(np.int32, chunk),
         w=kernel_window(g),
+        groups=g.groups,
         out_c=g.out_c,
+        levels=levels,
+    )
+
+
+def quantized_levels(node: Node) -> Levels:
+    """Zero points and range of a quantized node as kernels take them."""
+    from minilite_kernels.quantized import Levels
+
+    x_zero, weight_zero = zero_points(node)
+    low, high = output_range(node.options.fused_activation_function, node.output)
+    assert node.output.quantization is not None
+    kind = node.input(0).type
+    return Levels(
         x_zero=x_zero,
-        flip=flip,
-        weight_zero=moved_w,
+        flip=-128 if kind is TensorType.INT8 else 0,
+        weight_zero=weight_zero - 128 if kind is TensorType.UINT8 else 0,
         zero=node.output.quantization.zero_point,
         low=low,
         high=high,
     )
 
 
+def lower_hybrid(node: Node, lowering: Lowering, g: Window, *, symmetric: bool, together: bool) -> None:
+    """CONV_2D on float32 with integer weights."""
+    from minilite_kernels import hybrid, matmul, quantized
+
+    depth = g.kernel_h * g.kernel_w * (g.in_c // g.groups)
+    pixels = g.batch * g.out_h * g.out_w
+    chunk = _chunk_of_patches(grain(pixels, depth * g.out_c / 2, matmul.ROWS), depth)
+    totals = _packed_columns(_totals(node, lowering, 0).astype(np.int32), g)
+    low, high = output_range(node.options.fused_activation_function, node.output)
+    lowering.step(
+        hybrid.convolve_hybrid,
+        node,
+        extent=pixels,
+        grain=chunk,
+        **quantized_rows(node, lowering, g.batch, symmetric=symmetric),
+        weights=lowering.constant(node.input(1), _pack_quantized, 0, 1, g.groups),
+        totals=totals,
+        scales=_packed_columns(weight_scales(node), g),
+        bias=_packed_columns(bias_or_zeros(node, g), g),
+        out=node.output,
+        patches=lowering.scratch(np.int8, chunk * quantized.pad_depth(depth, np.int8)),
+        initial=lowering.scratch(np.int32, len(totals)),
+        factors=lowering.scratch(np.float32, len(totals)),
+        w=kernel_window(g),
+        groups=g.groups,
+        out_c=g.out_c,
+        together=together,
+        low=low,
+        high=high,
+    )
+
+
+def quantized_rows(node: Node, lowering: Lowering, rows: int, *, symmetric: bool) -> dict[str, Tensor]:
+    """The node's float input as int8 rows: the steps, and what hybrid kernels then read."""
+    from minilite_kernels import hybrid
+
+    x = node.input(0)
+    length = x.size // rows if rows else 0
+    parts = hybrid.parts_of(length)
+    ranges = lowering.temporary(TensorType.FLOAT32, 2 * rows * parts)
+    made = {
+        "x": lowering.temporary(TensorType.INT8, x.size),
+        "row_scales": lowering.temporary(TensorType.FLOAT32, rows),
+        "row_zeros": lowering.temporary(TensorType.INT32, rows),
+    }
+    shared: dict[str, Any] = {"extent": rows * parts, "length": length, "parts": parts}
+    items = grain(rows * parts, 4 * min(length, hybrid.PART))
+    lowering.step(hybrid.find_ranges, node, x=x, ranges=ranges, grain=items, **shared)
+    lowering.step(
+        hybrid.quantize_rows,
+        node,
+        x=x,
+        ranges=ranges,
+        out=made["x"],
+        scales=made["row_scales"],
+        zeros=made["row_zeros"],
+        symmetric=symmetric,
+        grain=items,
+        **shared,
+    )
+    return made
+
+
 _PATCH_BYTES = 1 << 18
 """Scratch for gathered patches: they stay in the second-level cache while all filters pass over them."""
 
 
-def _pack_float(filters: Array) -> Array:
+def _chunk_of_patches(chunk: int, patch_bytes: int) -> int:
+    """Pixels of a chunk, so many that their patches stay in the cache."""
+    from minilite_kernels.matmul import ROWS
+
+    return min(chunk, max(1, _PATCH_BYTES // (patch_bytes * ROWS)) * ROWS)
+
+
+def _packed_columns(values: Array, g: Window) -> Array:
     from minilite_kernels import matmul
 
-    return matmul.pack_panels(filters.reshape(len(filters), -1))
+    return matmul.in_groups(matmul.pack_columns, values, g.groups)
 
 
-def _signed_filters(filters: Array) -> Array:
-    """uint8 filters less 128, int8 filters as they are."""
-    return filters if filters.dtype == np.int8 else (filters ^ 0x80).view(np.int8)
+def _pack_float(filters: Array, groups: int) -> Array:
+    from minilite_kernels import matmul
+
+    return matmul.in_groups(matmul.pack_panels, filters.reshape(len(filters), -1), groups)
 
 
-def _pack_quantized(filters: Array, itemsize: int) -> Array:
-    from minilite_kernels import quantized
+def _pack_quantized(filters: Array, move: int, itemsize: int, groups: int) -> Array:
+    from minilite_kernels import matmul, quantized
 
-    rows = _signed_filters(filters).reshape(len(filters), -1)
-    return quantized.pack_groups(rows.astype(f"i{itemsize}", copy=False))
+    rows = _signed_filters(filters, move).reshape(len(filters), -1)
+    return matmul.in_groups(quantized.pack_lanes, rows.astype(f"i{itemsize}", copy=False), groups)
+
+
+def _totals(node: Node, lowering: Lowering, move: int) -> Array:
+    """The sum of each filter's weights, each less ``move``."""
+    filters = lowering.constant(node.input(1), np.ravel).reshape(node.output.shape[-1], -1)
+    totals: Array = _signed_filters(filters, move).sum(axis=1, dtype=np.int64)
+    return totals
+
+
+def _signed_filters(filters: Array, move: int) -> Array:
+    """8-bit filters as int8; uint8 ones less 128 if that is ``move``, else their bits."""
+    return (filters ^ filters.dtype.type(move)).view(np.int8) if move else filters.view(np.int8)

@@ -16,7 +16,13 @@ from minilite.ops.convolution_parameters import (
     is_hybrid,
     zero_points,
 )
-from minilite.ops.convolution_steps import bias_or_zeros, has_constant_weights, kernels_scale, scaling_tables
+from minilite.ops.convolution_steps import (
+    bias_or_zeros,
+    has_constant_weights,
+    kernels_scale,
+    quantized_levels,
+    scaling_tables,
+)
 from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window
@@ -85,7 +91,6 @@ class DepthwiseConv2D(Convolution):
             return False
         if is_quantized(node.input(0)) and not kernels_scale(node, self.channel_axis):
             return False
-        low, high = output_range(node.options.fused_activation_function, node.output)
         rows = g.batch * g.out_h
         # A product here takes about four times as long as in a matrix tile.
         chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
@@ -96,24 +101,21 @@ class DepthwiseConv2D(Convolution):
             "bias": bias_or_zeros(node, g),
             "out": node.output,
             "w": kernel_window(g),
-            "low": low,
-            "high": high,
         }
         if not is_quantized(node.input(0)):
             weights = node.input(1).data
             if weights is None or not np.isfinite(weights).all():
                 return False  # the kernel multiplies zeros where the window leaves the picture
-            lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **shared)
+            low, high = output_range(node.options.fused_activation_function, node.output)
+            limits = {"low": low, "high": high}
+            lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **limits, **shared)
             return True
-        x_zero, weight_zero = zero_points(node)
-        assert node.output.quantization is not None
         lowering.step(
             quantized.depthwise_quantized,
             node,
-            weights=lowering.constant(node.input(1), _centered_filters, weight_zero),
+            weights=lowering.constant(node.input(1), _centered_filters, zero_points(node)[1]),
             **scaling_tables(node, np.ascontiguousarray),
-            x_zero=x_zero,
-            zero=node.output.quantization.zero_point,
+            levels=quantized_levels(node),
             **shared,
         )
         return True

@@ -17,8 +17,8 @@ from minilite_kernels.window import Window
 from tests.kernels.harness import Array, assert_near, call, largest, patches, same_window, windows
 
 
-def convolve(x: Array, weights: Array, bias: Array, w: Window, **limits: float) -> Array:
-    """Weights [out_c, kernel_h, kernel_w, in_c]."""
+def convolve(x: Array, weights: Array, bias: Array, w: Window, groups: int = 1, **limits: float) -> Array:
+    """Weights [out_c, kernel_h, kernel_w, in_c / groups]."""
     pixels, out_c = len(x) * w.out_h * w.out_w, len(weights)
     arguments: dict[str, Any] = {"low": -np.inf, "high": np.inf, **limits}
     out = call(
@@ -27,10 +27,11 @@ def convolve(x: Array, weights: Array, bias: Array, w: Window, **limits: float) 
         np.float32,
         extent=pixels,
         x=x,
-        weights=matmul.pack_panels(weights.reshape(out_c, -1)),
-        bias=matmul.pack_columns(bias),
+        weights=matmul.in_groups(matmul.pack_panels, weights.reshape(out_c, -1), groups),
+        bias=matmul.in_groups(matmul.pack_columns, bias, groups),
         patches=ScratchSpace(np.dtype(np.float32), pixels * weights[0].size),
         w=w,
+        groups=groups,
         out_c=out_c,
         **arguments,
     )
@@ -42,6 +43,13 @@ def test_sum_of_three_by_three() -> None:
     ones = np.ones((1, 3, 3, 1), np.float32)
     result = convolve(x, ones, np.array([100], np.float32), same_window((3, 3), 1, 3))
     assert result[0, :, :, 0].tolist() == [[112, 121, 116], [127, 145, 133], [124, 139, 128]]
+
+
+def test_groups_see_only_their_channels() -> None:
+    x = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 1, 4)
+    weights = np.array([1, 10, 100, 1000], np.float32).reshape(2, 1, 1, 2)
+    result = convolve(x, weights, np.array([0.5, 0], np.float32), same_window((1, 1), 4, 1), groups=2)
+    assert result.ravel().tolist() == [21.5, 4300]
 
 
 def test_dilation_and_stride() -> None:

@@ -36,16 +36,17 @@ class Scale:
         scaled = all_scaled(sums, self.multipliers, self.shifts)
         return np.asarray(np.clip(scaled + self.zero, self.low, self.high))
 
-    def arguments(self) -> dict[str, Any]:
+    def tables(self) -> dict[str, Any]:
         tables = {
             "multipliers": self.multipliers,
             "lefts": np.maximum(self.shifts, 0),
             "rights": np.maximum(-self.shifts, 0),
         }
-        padded: dict[str, Any] = {
-            name: pack_columns(table.astype(np.int32)) for name, table in tables.items()
-        }
-        return {**padded, "zero": self.zero, "low": self.low, "high": self.high}
+        return {name: pack_columns(table.astype(np.int32)) for name, table in tables.items()}
+
+    def levels(self, dtype: Any, x_zero: int, weight_zero: int = 0) -> quantized.Levels:
+        flip = -128 if dtype == np.int8 else 0
+        return quantized.Levels(x_zero, flip, weight_zero, self.zero, self.low, self.high)
 
 
 def unscaled(channels: int, dtype: Any, zero: int = 0) -> Scale:
@@ -80,16 +81,15 @@ def convolve(
         x.dtype,
         extent=pixels,
         x=x,
-        weights=quantized.pack_groups(weights.reshape(out_c, depth).astype(f"i{x.itemsize}")),
+        weights=quantized.pack_lanes(weights.reshape(out_c, depth).astype(f"i{x.itemsize}")),
         bias=pack_columns(bias.astype(np.int32)),
         patches=ScratchSpace(x.dtype, pixels * quantized.pad_depth(depth, x.dtype)),
         sums=ScratchSpace(np.dtype(np.int32), pixels),
         w=w,
+        groups=1,
         out_c=out_c,
-        x_zero=x_zero,
-        flip=-128 if x.dtype == np.int8 else 0,
-        weight_zero=weight_zero,
-        **scale.arguments(),
+        levels=scale.levels(x.dtype, x_zero, weight_zero),
+        **scale.tables(),
     )
     return out.reshape(len(x), w.out_h, w.out_w, out_c)
 
@@ -105,8 +105,8 @@ def depthwise(x: Array, x_zero: int, weights: Array, bias: Array, w: Window, sca
         weights=weights,
         bias=bias,
         w=w,
-        x_zero=x_zero,
-        **scale.arguments(),
+        levels=scale.levels(x.dtype, x_zero),
+        **scale.tables(),
     )
     return out.reshape(len(x), w.out_h, w.out_w, w.in_c)
 
@@ -154,21 +154,18 @@ def test_int16_sums_are_rounded_once_with_16_bit_multipliers() -> None:
         lefts=np.zeros(WIDTH, np.int32),
         rights=np.full(WIDTH, 16, np.int32),
         w=same_window((1, 13), WIDTH, 1),
-        x_zero=0,
-        zero=0,
-        low=-32768,
-        high=32767,
+        levels=quantized.Levels(0, 0, 0, 0, -32768, 32767),
     )
     assert out.reshape(13, WIDTH)[:, 0].tolist() == [-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
 
 
-def test_groups_of_four_lie_side_by_side() -> None:
+def test_lanes_of_four_lie_side_by_side() -> None:
     weights = np.arange(1, 6, dtype=np.int8).reshape(1, 5)
-    packed = quantized.pack_groups(weights).reshape(2, -1, 4)
+    packed = quantized.pack_lanes(weights).reshape(2, -1, 4)
     assert packed.shape == (2, WIDTH, 4)
     assert packed[:, 0].tolist() == [[1, 2, 3, 4], [5, 0, 0, 0]]
     assert not packed[:, 1:].any()
-    assert len(quantized.pack_groups(np.ones((PANEL + 1, 4), np.int8))) == (PANEL + WIDTH) * 4
+    assert len(quantized.pack_lanes(np.ones((PANEL + 1, 4), np.int8))) == (PANEL + WIDTH) * 4
 
 
 @given(
