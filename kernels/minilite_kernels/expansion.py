@@ -87,6 +87,8 @@ def expand_depthwise_float(
             depth,
             expand_weights[channel * depth :],
             expand_bias[channel:],
+            0,
+            channels,
             expanded,
             0,
             channels,
