@@ -16,13 +16,14 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from minilite_kernels.arrangement import copy_blocks
+from minilite_kernels.arrangement import copy
 from minilite_kernels.kernel import Entry, Kernel, ScratchSpace
 
 from minilite import memory, ops
 from minilite.errors import MiniliteError
 from minilite.graph import Array, Graph, Node, Subgraph, Tensor, TensorType
 from minilite.memory import Lifetime
+from minilite.ops.lowering import as_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +200,8 @@ class _Builder:
         ):
             # Memory that someone outside may write or read at any time is not shared.
             node = next(n for n in self.subgraph.nodes() if output.index in n.operator.outputs)
-            copy = {"x": source, "out": output, "block": 1, "stride": 1, "offset": 0}
-            self.step(copy_blocks, node, extent=output.size, grain=_COPIED_AT_ONCE, **copy)
+            x, out = as_words(self, source), as_words(self, output)
+            self.step(copy, node, extent=out.size, grain=_COPIED_AT_ONCE, x=x, out=out, source=0, target=0)
         else:
             self.owner[output.index] = owner
 

@@ -27,6 +27,12 @@ def is_quantized(tensor: Tensor) -> bool:
     return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
+def real_zero(tensor: Tensor) -> int:
+    """What stands for zero in a tensor: its zero point, where it is quantized as a whole."""
+    q = tensor.quantization
+    return 0 if q is None or q.per_channel or not is_quantized(tensor) else q.zero_point
+
+
 def quantize_multiplier(real: npt.ArrayLike) -> tuple[Int32Array, Int32Array]:
     """Split real factors into ``multiplier * 2**(shift - 31)``.
 

@@ -113,7 +113,8 @@ class ReferenceExecutor:
     def _evaluate_folded(self) -> None:
         """Constants that ``prepare`` has computed in float32, in the type that all else is computed in."""
         for node in self.subgraph.nodes():
-            if node.is_folded:
+            # Integers are what they were; those of a shape may be known without their input.
+            if node.is_folded and any(tensor.type is TensorType.FLOAT32 for tensor in node.outputs):
                 for tensor, value in zip(node.outputs, evaluate(node, self._values, self), strict=True):
                     self._values[tensor.index] = value.astype(self._dtype(tensor), copy=False)
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from minilite import ops
 from minilite.graph import Array, Graph, Operator, Quantization, Shape, Subgraph, Tensor, TensorType
-from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.convolution import Conv2DOptions
 from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
+from minilite.ops.joining import ConcatenationOptions
+from minilite.ops.reshaping import ReshapeOptions
 from minilite.prepare import prepare
 
 FLOAT = TensorType.FLOAT32

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="plans need Numba")
 
 from minilite.graph import Array, Graph, TensorType
-from minilite.ops.arrangement import ConcatenationOptions, ReshapeOptions
 from minilite.ops.elementwise import AddOptions
 from minilite.plan import KernelStep
 from minilite.prepare import prepare
@@ -91,24 +90,6 @@ def sums(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def concatenations(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from([FLOAT, UINT8, INT8]))
-    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    axis = draw(st.integers(-len(shape), len(shape) - 1))
-    whole = draw(specs(kind))
-    # Parts with other units than the whole are rescaled, in uint8; int8 has to agree.
-    foreign = kind is UINT8 and draw(st.booleans())
-    parts = []
-    for _ in range(draw(st.integers(1, 4))):
-        shape[axis] = draw(st.integers(1, 5))
-        own = {} if kind is FLOAT else {"scale": whole.scale, "zero_point": whole.zero_point}
-        part = draw(specs(kind, shape=tuple(shape))) if foreign else tensor(tuple(shape), kind, **own)
-        parts.append(part)
-    graph = one_op("CONCATENATION", parts, [whole], ConcatenationOptions(axis=axis))
-    return Case(prepare(graph), draw(SEEDS))
-
-
-@st.composite
 def conversions(draw: st.DrawFn) -> Case:
     source = draw(TYPES)
     target = draw(st.sampled_from([UINT8, INT8] if source is FLOAT else [FLOAT, UINT8, INT8]))
@@ -118,30 +99,11 @@ def conversions(draw: st.DrawFn) -> Case:
     return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
 
 
-@st.composite
-def reshapes(draw: st.DrawFn) -> Case:
-    kind = draw(TYPES)
-    shape = tuple(draw(st.permutations([1, 2, 3, 5])))
-    options = ReshapeOptions(new_shape=tuple(draw(st.permutations([-1, 1, 3]))))
-    graph = one_op("RESHAPE", [draw(specs(kind, shape=shape))], [draw(specs(kind))], options)
-    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
 @given(sums())
 def test_add(case: Case) -> None:
     assert_parity(case)
 
 
-@given(concatenations())
-def test_concatenation(case: Case) -> None:
-    assert_parity(case, kernel=False)
-
-
 @given(conversions())
 def test_quantize_and_dequantize(case: Case) -> None:
-    assert_parity(case)
-
-
-@given(reshapes())
-def test_reshape(case: Case) -> None:
     assert_parity(case)

@@ -10,7 +10,7 @@ pytest.importorskip("numba", reason="pieces are made of plans")
 from minilite.errors import InvokeError, TensorValueError
 from minilite.executor import Executor, create_executor
 from minilite.graph import Array, Graph, TensorType
-from minilite.ops.arrangement import ReshapeOptions
+from minilite.ops.reshaping import ReshapeOptions
 from minilite.pieces import PiecewiseExecutor, create_plan_executor
 from minilite.reference import ReferenceExecutor
 from minilite.scheduler import PlanExecutor

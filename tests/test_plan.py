@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="plans need Numba")
-from minilite_kernels.arrangement import copy_blocks
+from minilite_kernels.arrangement import copy
 from minilite_kernels.convolution import convolve_float
 
 from minilite import memory
 from minilite.errors import MiniliteError
 from minilite.graph import Graph, TensorType
 from minilite.memory import Lifetime
-from minilite.ops.arrangement import ReshapeOptions
 from minilite.ops.convolution import Conv2DOptions
+from minilite.ops.reshaping import ReshapeOptions
 from minilite.plan import Buffer, KernelStep, Plan, PythonStep, build_plan
 from minilite.prepare import prepare
 from minilite.scheduler import PlanExecutor
@@ -161,7 +161,7 @@ def test_a_reshape_between_operators_is_no_step_and_no_memory() -> None:
 def test_memory_that_others_may_write_is_copied(case: dict[str, bool]) -> None:
     graph, source, target = reshaped(**case)
     plan = build_plan(graph)
-    assert kernel_step(plan, copy_blocks).node.operator.name == "RESHAPE"
+    assert kernel_step(plan, copy).node.operator.name == "RESHAPE"
     assert plan.buffer_of(target) is not plan.buffer_of(source)
 
 

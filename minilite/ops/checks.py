@@ -11,7 +11,7 @@ from minilite import flexbuffer
 from minilite.errors import InvokeError
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import refuse
-from minilite.quantization import FUSED_ACTIVATIONS
+from minilite.quantization import FUSED_ACTIVATIONS, is_quantized
 from minilite.shapes import broadcast, normalized_axis
 
 Types = tuple[TensorType, ...]
@@ -141,15 +141,17 @@ def check_quantized(
 
 
 def check_same_quantization(node: Node, tensor: Tensor, other: Tensor) -> None:
-    """Refuse two quantized tensors with different scales or zero points."""
-    a, b = tensor.quantization, other.quantization
-    assert a is not None
-    assert b is not None
-    if a.scale != b.scale or a.zero_point != b.zero_point:
+    """Refuse two tensors of quantized type with different scales or zero points.
+
+    As in TFLite, a tensor without quantization and one with a scale for each channel count as 0 and 0.
+    """
+    if not is_quantized(tensor):
+        return
+    a, b = _units(tensor), _units(other)
+    if a != b:
         refuse(
             node,
-            f"has scale {a.scale} and zero point {a.zero_point}, but {other} has {b.scale} and "
-            f"{b.zero_point}: they must be equal",
+            f"has scale {a[0]} and zero point {a[1]}, but {other} has {b[0]} and {b[1]}: they must be equal",
             rule="quantization-equal",
             tensor=tensor,
         )
@@ -203,11 +205,14 @@ def check_size(node: Node, tensor: Tensor, size: int, rule: str) -> None:
         refuse(node, f"has {tensor.size} elements, but must have {wanted}", rule=rule, tensor=tensor)
 
 
-def check_axis(node: Node, tensor: Tensor, value: int) -> int:
-    """An axis of ``tensor`` counted from the front; refuses one that does not exist."""
-    axis = normalized_axis(value, len(tensor.shape))
+def check_axis(node: Node, tensor: Tensor, value: int, *, rank: int | None = None, what: str = "axis") -> int:
+    """An axis of ``tensor`` counted from the front; refuses one that does not exist.
+
+    ``rank`` is that of the axes it counts among, if not the tensor's.
+    """
+    axis = normalized_axis(value, len(tensor.shape) if rank is None else rank)
     if axis is None:
-        refuse(node, f"axis {value} does not exist in {tensor}", rule="axis-range", tensor=tensor)
+        refuse(node, f"{what} {value} does not exist in {tensor}", rule="axis-range", tensor=tensor)
     return axis
 
 
@@ -244,9 +249,55 @@ def flexbuffer_options(node: Node) -> dict[str, Any]:
     return values
 
 
+def _units(tensor: Tensor) -> tuple[float, int]:
+    q = tensor.quantization
+    return (0.0, 0) if q is None or q.per_channel else (float(q.scale), q.zero_point)
+
+
+def check_elements(node: Node, tensor: Tensor, *, strings: bool = True) -> None:
+    """Refuse a tensor whose elements cannot be moved: handles of resources, and strings if so said."""
+    if tensor.type.bits == 0 and not (strings and tensor.type is TensorType.STRING):
+        refuse(node, f"has elements of type {tensor.type.name}, which it does not move", rule="types",
+               tensor=tensor)  # fmt: skip
+
+
+def check_same_type(node: Node, *tensors: Tensor | None) -> None:
+    """Refuse tensors whose type is not that of the first."""
+    first, *others = tensors
+    assert first is not None
+    for tensor in others:
+        if tensor is not None and tensor.type is not first.type:
+            refuse(node, f"must have the type of {first}", rule="types", tensor=tensor)
+
+
+def check_integers(
+    node: Node, tensor: Tensor, shape: tuple[int | None, ...], *, narrow: bool = False
+) -> None:
+    """Refuse an input of axes, sizes or positions that is not int32 or int64, or not of that shape.
+
+    None in the shape is any size. ``narrow`` allows 8 and 16 bits as well.
+    """
+    kinds = (*_WIDE, *_NARROW) if narrow else _WIDE
+    if tensor.type not in kinds:
+        known = ", ".join(kind.name for kind in kinds)
+        refuse(node, f"must have one of the types {known}", rule="types", tensor=tensor)
+    if len(tensor.shape) != len(shape) or any(
+        b not in (None, a) for a, b in zip(tensor.shape, shape, strict=True)
+    ):
+        wanted = "x".join("n" if size is None else str(size) for size in shape) or "scalar"
+        refuse(node, f"must have the shape {wanted}", rule="integers-shape", tensor=tensor)
+
+
+_WIDE = (TensorType.INT32, TensorType.INT64)
+_NARROW = (TensorType.INT8, TensorType.INT16, TensorType.BOOL)
+
+
 def constant_integers(tensor: Tensor) -> tuple[int, ...] | None:
     """The values of a constant shape, axis or size tensor; None if it is computed."""
-    if tensor.data is None:
-        return None
-    values: Any = tensor.data.ravel().tolist()
-    return tuple(values)
+    return None if tensor.data is None else integers(tensor.data)
+
+
+def integers(values: Array | None) -> tuple[int, ...]:
+    """The values of a shape, axis or size tensor."""
+    assert values is not None
+    return tuple(int(value) for value in values.ravel().tolist())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minilite.graph import Tensor, TensorType
+from minilite.graph import Array, Tensor, TensorType
 from minilite.shapes import Window
 
 if TYPE_CHECKING:
     from minilite_kernels.window import Window as KernelWindow
+
+    from minilite.ops.base import Lowering
 
 CHUNK_COST = 1 << 21
 """Multiply-adds in one chunk: some 20 microseconds, long against claiming a chunk, short against a step."""
@@ -44,6 +47,29 @@ def grain(extent: int, cost: float, multiple: int = 1) -> int:
 def kernels_take(tensor: Tensor) -> bool:
     """Whether kernels can be compiled for the type: Numba has no float16 on processors."""
     return tensor.type is not TensorType.FLOAT16
+
+
+MAX_WORD = 8
+"""Bytes of the widest word that kernels move; a complex128 is two of them."""
+
+_WORDS = {1: TensorType.UINT8, 2: TensorType.UINT16, 4: TensorType.UINT32, 8: TensorType.UINT64}
+
+
+def as_words(lowering: Lowering, values: Tensor | Array) -> Any:
+    """A kernel argument: the elements as unsigned words of their width, whatever they mean.
+
+    So kernels that only move elements are compiled once for a width, and take types that Numba has not.
+    """
+    kind = _WORDS[min(values.dtype.itemsize, MAX_WORD)]
+    if isinstance(values, Tensor):
+        if values.data is not None:
+            return lowering.constant(values, _words, kind.dtype.name)
+        return replace(values, type=kind, shape=(values.nbytes // kind.dtype.itemsize,))
+    return _words(values, kind.dtype.name)
+
+
+def _words(values: Array, dtype: str) -> Array:
+    return np.ascontiguousarray(values).reshape(-1).view(dtype)
 
 
 def shifts_fit(*shifts: npt.ArrayLike) -> bool:

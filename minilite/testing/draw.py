@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from minilite.graph import Array, Graph, Quantization, Shape, Tensor, TensorType
 from minilite.testing.cases import Case
-from minilite.testing.models import TensorSpec, tensor
+from minilite.testing.models import TensorSpec, constant, one_op, tensor
 
 QUANTIZED = (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
@@ -88,6 +89,10 @@ def values(
     size = tuple(shape)
     if kind is TensorType.BOOL:
         return rng.integers(0, 2, size).astype(np.bool_)
+    if kind is TensorType.STRING:
+        strings = np.empty(size, object)
+        strings.reshape(-1)[:] = [rng.bytes(int(rng.integers(6))) for _ in range(strings.size)]
+        return strings
     if kind.dtype.kind == "c":
         real, imaginary = (rng.standard_normal(size).astype(np.float32) for _ in range(2))
         return (real + 1j * imaginary).astype(kind.dtype)
@@ -137,3 +142,99 @@ def _tensor_values(rng: np.random.Generator, tensor: Tensor, special: bool) -> A
     quantization: Quantization | None = tensor.quantization
     zero_point = quantization.zero_point if quantization is not None else 0
     return values(rng, tensor.shape, tensor.type, special=special, zero_point=zero_point)
+
+
+# --- what moves elements and computes none ---------------------------------------------------------
+
+_MOVED = {
+    "float32": (TensorType.FLOAT32,),
+    "quantized": QUANTIZED,
+    "integer": (TensorType.INT32, TensorType.INT64, TensorType.UINT32),
+    "other": (TensorType.BOOL, TensorType.FLOAT16, TensorType.COMPLEX64),
+    "string": (TensorType.STRING,),
+}
+
+MOVED = ("float32", "quantized", "integer", "other")
+"""Variants of operators that take all types alike."""
+
+
+SCALAR_STRING = "its Python set_tensor writes the address of an array of rank 0, not the string in it"
+"""Reason of a known fault."""
+
+
+def moved(variant: str) -> st.SearchStrategy[TensorSpec]:
+    """A tensor without sizes, of one of the types of a variant."""
+    return st.sampled_from(_MOVED[variant]).flatmap(lambda kind: specs((), kind))
+
+
+def units_of(spec: TensorSpec, shape: Sequence[int]) -> TensorSpec:
+    """A tensor of the same type, scale and zero point."""
+    return replace(spec, shape=tuple(shape))
+
+
+def moved_shapes(min_rank: int = 0, max_rank: int = 5) -> st.SearchStrategy[Shape]:
+    """Shapes of few elements, some of none, a few of many axes."""
+    sizes = st.sampled_from([1, 2, 2, 3, 3, 4, 5, 0])
+    usual = shapes(min_rank, max_rank, sizes)
+    return st.one_of(usual, usual, shapes(min(6, max_rank), max_rank + 3, st.integers(1, 2)))
+
+
+def makes(*kinds: TensorType) -> Callable[[Case], bool]:
+    """For ``known_fault``: whether the operator's first output has one of these types."""
+
+    def concerns(case: Case) -> bool:
+        main = case.graph.main
+        return main.tensors[main.outputs[0]].type in kinds
+
+    return concerns
+
+
+def is_empty(case: Case) -> bool:
+    """For ``known_fault``: whether the operator's first input has no elements."""
+    return case.graph.main.tensors[0].size == 0
+
+
+def ranks(least: int, most: int = 99) -> Callable[[Case], bool]:
+    """For ``known_fault``: whether the operator's first element input has so many axes."""
+
+    def concerns(case: Case) -> bool:
+        return least <= len(case.graph.main.tensors[0].shape) <= most
+
+    return concerns
+
+
+def axes(rank: int) -> st.SearchStrategy[int]:
+    """An axis, counted from the front or from the back."""
+    return st.integers(-rank, rank - 1)
+
+
+@st.composite
+def with_integers(
+    draw: st.DrawFn,
+    name: str,
+    inputs: Sequence[Any],
+    outputs: Sequence[TensorSpec],
+    options: Any = None,
+    *,
+    version: int = 1,
+    special: bool | None = None,
+) -> Case:
+    """A case whose inputs of axes, sizes or positions (arrays) are constants, or all given at run time."""
+    computed = draw(st.sampled_from([False, False, True]))
+    tensors = [
+        value
+        if isinstance(value, TensorSpec)
+        else tensor(value.shape, constant(value).type)
+        if computed
+        else constant(value)
+        for value in inputs
+    ]
+    case = draw(with_inputs(one_op(name, tensors, outputs, options, version=version), special=special))
+    given = iter(case.inputs)
+    values = [
+        drawn if isinstance(value, TensorSpec) else value
+        for value, drawn in (
+            (v, next(given)) for v, spec in zip(inputs, tensors, strict=True) if spec.data is None
+        )
+    ]
+    return Case(case.graph, tuple(values))
