@@ -131,6 +131,45 @@ def broadcast(a: Shape, b: Shape) -> Shape | None:
     return tuple(out)
 
 
+@dataclass(frozen=True)
+class BroadcastAxis:
+    """An axis of the output of several tensors that broadcast.
+
+    Attributes
+    ----------
+    strides:
+        Elements from one position to the next, for each tensor; 0 where it is stretched.
+    """
+
+    size: int
+    strides: tuple[int, ...]
+
+
+def broadcast_axes(*shapes: Shape) -> tuple[BroadcastAxis, ...]:
+    """How tensors that broadcast are walked, in as few axes as possible, but at least one.
+
+    Axes of size 1 are left out, and neighbours along which the same tensors are stretched are one.
+    """
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    merged: list[tuple[int, tuple[bool, ...]]] = []
+    for sizes in zip(*padded, strict=True):
+        size = next((n for n in sizes if n != 1), 1)
+        moves = tuple(n == size for n in sizes)
+        if size == 1:
+            continue
+        if merged and merged[-1][1] == moves:
+            merged[-1] = (merged[-1][0] * size, moves)
+        else:
+            merged.append((size, moves))
+    axes: list[BroadcastAxis] = []
+    passed = [1] * len(shapes)
+    for size, moves in reversed(merged or [(1, (True,) * len(shapes))]):
+        axes.append(BroadcastAxis(size, tuple(n if m else 0 for n, m in zip(passed, moves, strict=True))))
+        passed = [n * size if m else n for n, m in zip(passed, moves, strict=True)]
+    return tuple(reversed(axes))
+
+
 def normalized_axis(axis: int, rank: int) -> int | None:
     """``axis`` counted from the front, or None if there is no such axis."""
     return axis % rank if -rank <= axis < rank else None

@@ -94,7 +94,7 @@ def branches(*, python_step: bool = False, size: int = 16) -> Graph:
     two = net.depthwise(stem, 32)
     three = net.convolution(stem, 16, 32)
     if python_step:
-        two = net.add("MUL", two, two)
+        two = net.add("ADD_N", two, two)
     joined = net.concatenation(one, two, three)
     flat = net.reshape(joined, size * size, 80)
     return net.graph(net.add("ADD", flat, flat))

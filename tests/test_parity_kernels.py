@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="plans need Numba")
 
 from minilite.graph import Array, Graph, TensorType
-from minilite.ops.elementwise import AddOptions
 from minilite.plan import KernelStep
 from minilite.prepare import prepare
 from minilite.quantization import FUSED_ACTIVATIONS
@@ -74,22 +73,6 @@ def specs(draw: st.DrawFn, /, kind: TensorType, scale: float = 0.02, **fields: A
 
 
 @st.composite
-def pictures(draw: st.DrawFn, kind: TensorType, channels: st.SearchStrategy[int]) -> TensorSpec:
-    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 12), st.integers(1, 12), channels))
-    return draw(specs(kind, shape=shape))
-
-
-@st.composite
-def sums(draw: st.DrawFn) -> Case:
-    kind = draw(TYPES)
-    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
-    parts = [draw(specs(kind, shape=shape)) for _ in range(2)]
-    options = AddOptions(fused_activation_function=draw(ACTIVATIONS))
-    graph = one_op("ADD", parts, [draw(specs(kind, 0.04))], options)
-    return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
-@st.composite
 def conversions(draw: st.DrawFn) -> Case:
     source = draw(TYPES)
     target = draw(st.sampled_from([UINT8, INT8] if source is FLOAT else [FLOAT, UINT8, INT8]))
@@ -97,11 +80,6 @@ def conversions(draw: st.DrawFn) -> Case:
     shape = tuple(draw(st.lists(st.integers(1, 9), max_size=3)))
     graph = one_op(name, [draw(specs(source, shape=shape))], [draw(specs(target))])
     return Case(prepare(graph), draw(SEEDS), special=draw(st.booleans()))
-
-
-@given(sums())
-def test_add(case: Case) -> None:
-    assert_parity(case)
 
 
 @given(conversions())

@@ -21,7 +21,7 @@ from minilite.errors import InvokeError, TensorValueError
 from minilite.executor import create_executor, processors
 from minilite.graph import Array, Graph
 from minilite.loader import load_graph
-from minilite.ops.elementwise import Sub
+from minilite.ops.elementwise import AddN
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.scheduler import PlanExecutor, Team
@@ -251,26 +251,26 @@ def test_views_share_the_memory_that_runs_use() -> None:
 # --- faults --------------------------------------------------------------------------------------
 
 
-def subtraction() -> tuple[Graph, int]:
-    """SUB, which has no kernel, between two ADDs."""
+def sum_of_two() -> tuple[Graph, int]:
+    """ADD_N, which has no kernel, between two ADDs."""
     net = Network()
     x = net.input(2, 2)
-    difference = net.add("SUB", net.add("ADD", x, x), x)
-    return net.graph(net.add("ADD", difference, difference)), difference
+    summed = net.add("ADD_N", net.add("ADD", x, x), x)
+    return net.graph(net.add("ADD", summed, summed)), summed
 
 
 def test_a_fault_in_numpy_names_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> Any:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(Sub, "evaluate", fail)
-    executor = PlanExecutor(subtraction()[0], threads=2)
+    monkeypatch.setattr(AddN, "evaluate", fail)
+    executor = PlanExecutor(sum_of_two()[0], threads=2)
     with pytest.raises(
-        InvokeError, match=r"op 1 SUB failed on tensor 1 .*: ZeroDivisionError: planted"
+        InvokeError, match=r"op 1 ADD_N failed on tensor 1 .*: ZeroDivisionError: planted"
     ) as caught:
         executor.run()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert (caught.value.op_index, caught.value.op_name) == (1, "SUB")
+    assert (caught.value.op_index, caught.value.op_name) == (1, "ADD_N")
     executor.close()
 
 
@@ -282,37 +282,37 @@ def test_minilite_s_own_errors_keep_their_words_and_gain_the_operator(
     def fail(*_: object) -> Any:
         raise error
 
-    monkeypatch.setattr(Sub, "evaluate", fail)
-    executor = PlanExecutor(subtraction()[0], threads=1)
+    monkeypatch.setattr(AddN, "evaluate", fail)
+    executor = PlanExecutor(sum_of_two()[0], threads=1)
     with pytest.raises(InvokeError) as caught:
         executor.run()
     assert caught.value.__cause__ is error
-    assert str(caught.value).startswith("op 1 SUB failed on tensor 1 ")
+    assert str(caught.value).startswith("op 1 ADD_N failed on tensor 1 ")
     assert str(caught.value).endswith(": planted")
     executor.close()
 
 
 def test_an_output_of_another_shape_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, difference = subtraction()
-    monkeypatch.setattr(Sub, "evaluate", lambda *_: (np.zeros((2, 1), np.float32),))
+    graph, summed = sum_of_two()
+    monkeypatch.setattr(AddN, "evaluate", lambda *_: (np.zeros((2, 1), np.float32),))
     executor = PlanExecutor(graph, threads=1)
     with pytest.raises(InvokeError, match=r"shape \(2, 1\)") as caught:
         executor.run()
-    assert (caught.value.tensor, caught.value.rule) == (difference, "output-shape")
+    assert (caught.value.tensor, caught.value.rule) == (summed, "output-shape")
     executor.close()
 
 
 def test_a_run_after_a_fault_is_right() -> None:
-    graph = subtraction()[0]
+    graph = sum_of_two()[0]
     executor = PlanExecutor(graph, threads=2)
     executor.view(0)[...] = 3
-    op = ops.find("SUB")
+    op = ops.find("ADD_N")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(op), "evaluate", lambda *_: 1 / 0)
         with pytest.raises(InvokeError):
             executor.run()
     executor.run()
-    assert np.all(outputs(executor)[0] == 6)
+    assert np.all(outputs(executor)[0] == 18)
     executor.close()
 
 

@@ -1,44 +1,213 @@
-"""One output element from the input elements at the same place."""
+"""One output element from the elements of two tensors that broadcast."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from minilite_kernels.kernel import Input, Output, kernel
-from minilite_kernels.requantize import Scaling, multiply_by_quantized_multiplier
+from minilite_kernels.broadcast import binary
+from minilite_kernels.kernel import Array, helper
+from minilite_kernels.requantize import (
+    Factor,
+    GuardedFactor,
+    factor,
+    guarded_factor,
+    multiply_guarded_double_rounding,
+    multiply_narrow_double_rounding,
+)
+
+# --- numbers: integers wrap ------------------------------------------------------------------------
 
 
-@kernel
-def add_float(a: Input, b: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
-    """ADD on float32, equal shapes."""
-    floor, ceiling = np.float32(low), np.float32(high)
-    for i in range(start, stop):
-        out[i] = min(max(a[i] + b[i], floor), ceiling)
+@helper
+def _limits(parameters: Array) -> Any:
+    """The smallest and the largest output, of the output's type."""
+    return parameters[0], parameters[1]
 
 
-@kernel
-def add_quantized(
-    a: Input,
-    b: Input,
-    out: Output,
-    a_scaling: Scaling,
-    b_scaling: Scaling,
-    out_scaling: Scaling,
-    left_shift: int,
-    low: int,
-    high: int,
-    start: int,
-    stop: int,
-) -> None:
-    """ADD on uint8 and int8, equal shapes (TFLite's ``reference/integer_ops/add.h``).
+@helper
+def _nothing(parameters: Array) -> Any:
+    return 0
+
+
+@binary(_limits)
+def add(x: Any, y: Any, limits: Any) -> Any:
+    """ADD of numbers."""
+    return min(max(np.add(x, y), limits[0]), limits[1])
+
+
+@binary(_limits)
+def subtract(x: Any, y: Any, limits: Any) -> Any:
+    """SUB of numbers."""
+    return min(max(np.subtract(x, y), limits[0]), limits[1])
+
+
+@binary(_limits)
+def multiply(x: Any, y: Any, limits: Any) -> Any:
+    """MUL of numbers."""
+    return min(max(np.multiply(x, y), limits[0]), limits[1])
+
+
+@binary(_limits)
+def divide(x: Any, y: Any, limits: Any) -> Any:
+    """DIV of floats."""
+    return min(max(np.divide(x, y), limits[0]), limits[1])
+
+
+@binary(_nothing)
+def squared_difference(x: Any, y: Any, _: Any) -> Any:
+    """SQUARED_DIFFERENCE of numbers."""
+    difference = np.subtract(x, y)
+    return np.multiply(difference, difference)
+
+
+@binary(_nothing)
+def remainder(x: Any, y: Any, _: Any) -> Any:
+    """FLOOR_MOD of integers; no divisor is 0."""
+    return x % y
+
+
+@binary(_nothing)
+def maximum(x: Any, y: Any, _: Any) -> Any:
+    """MAXIMUM; the second where one is NaN."""
+    return x if x > y else y
+
+
+@binary(_nothing)
+def minimum(x: Any, y: Any, _: Any) -> Any:
+    """MINIMUM; the second where one is NaN."""
+    return x if x < y else y
+
+
+# --- truth values and bits -------------------------------------------------------------------------
+
+
+@binary(_nothing)
+def equal(x: Any, y: Any, _: Any) -> Any:
+    """EQUAL."""
+    return x == y
+
+
+@binary(_nothing)
+def not_equal(x: Any, y: Any, _: Any) -> Any:
+    """NOT_EQUAL, and with a constant LOGICAL_NOT."""
+    return x != y
+
+
+@binary(_nothing)
+def less(x: Any, y: Any, _: Any) -> Any:
+    """LESS."""
+    return x < y
+
+
+@binary(_nothing)
+def less_equal(x: Any, y: Any, _: Any) -> Any:
+    """LESS_EQUAL."""
+    return x <= y
+
+
+@binary(_nothing)
+def logical_and(x: Any, y: Any, _: Any) -> Any:
+    """LOGICAL_AND."""
+    return x & y
+
+
+@binary(_nothing)
+def logical_or(x: Any, y: Any, _: Any) -> Any:
+    """LOGICAL_OR."""
+    return x | y
+
+
+@binary(_nothing)
+def bitwise_xor(x: Any, y: Any, _: Any) -> Any:
+    """BITWISE_XOR."""
+    return x ^ y
+
+
+# --- fixed point -----------------------------------------------------------------------------------
+
+
+class _Sum(NamedTuple):
+    """An exact addend and another one, both in units of twice the larger scale, and their sum."""
+
+    exact_zero: np.int32
+    exact_shift: int
+    exact_sign: np.int32
+    other_zero: np.int32
+    other: GuardedFactor
+    other_sign: np.int32
+    out: Factor
+    out_zero: np.int32
+    low: np.int32
+    high: np.int32
+
+
+@helper
+def _sum(p: Array) -> _Sum:
+    return _Sum(
+        np.int32(p[0]),
+        p[1],
+        np.int32(p[2]),
+        np.int32(p[3]),
+        guarded_factor(p[4], p[5], p[1] + 1),
+        np.int32(p[6]),
+        factor(p[7], p[8]),
+        np.int32(p[9]),
+        np.int32(p[10]),
+        np.int32(p[11]),
+    )
+
+
+@helper
+def _addends(x: Any, y: Any, s: _Sum) -> np.int32:
+    # The input of the larger scale is multiplied by a half, which rounds nothing.
+    exact = np.int32((np.int32(x) - s.exact_zero) << (s.exact_shift & 31))
+    other = multiply_guarded_double_rounding(np.int32(np.int32(y) - s.other_zero), s.other)
+    # Signs are 0 or -1: a complement, and one more.
+    return np.int32(
+        np.int32((exact ^ s.exact_sign) - s.exact_sign) + np.int32((other ^ s.other_sign) - s.other_sign)
+    )
+
+
+@binary(_sum)
+def add_fixed_point(x: Any, y: Any, s: _Sum) -> Any:
+    """ADD and SUB of quantized values (TFLite's ``reference/integer_ops/add.h``, ``reference/sub.h``).
 
     Both inputs are brought to a common scale with ``left_shift`` guard bits, added, and brought to
-    the output's scale; each of the three with double rounding.
+    the output's scale. The input of the larger scale comes first.
     """
-    for i in range(start, stop):
-        widened_a = (np.int64(a[i]) - a_scaling.zero) << left_shift
-        widened_b = (np.int64(b[i]) - b_scaling.zero) << left_shift
-        left = multiply_by_quantized_multiplier(widened_a, a_scaling.multiplier, a_scaling.shift)
-        right = multiply_by_quantized_multiplier(widened_b, b_scaling.multiplier, b_scaling.shift)
-        value = multiply_by_quantized_multiplier(left + right, out_scaling.multiplier, out_scaling.shift)
-        out[i] = min(max(value + out_scaling.zero, low), high)
+    value = np.int32(multiply_narrow_double_rounding(_addends(x, y, s), s.out) + s.out_zero)
+    return min(max(value, s.low), s.high)
+
+
+@binary(_sum)
+def squared_difference_fixed_point(x: Any, y: Any, s: _Sum) -> Any:
+    """SQUARED_DIFFERENCE of quantized values (TFLite's ``kernels/squared_difference.cc``)."""
+    difference = _addends(x, y, s)
+    squared = np.int32(difference * difference)
+    value = np.int32(multiply_narrow_double_rounding(squared, s.out) + s.out_zero)
+    return min(max(value, s.low), s.high)
+
+
+class _Product(NamedTuple):
+    a_zero: np.int32
+    b_zero: np.int32
+    out_zero: np.int32
+    out: Factor
+    low: np.int32
+    high: np.int32
+
+
+@helper
+def _product(p: Array) -> _Product:
+    zeros = np.int32(p[0]), np.int32(p[1]), np.int32(p[2])
+    return _Product(*zeros, factor(p[3], p[4]), np.int32(p[5]), np.int32(p[6]))
+
+
+@binary(_product)
+def multiply_fixed_point(x: Any, y: Any, p: _Product) -> Any:
+    """MUL of quantized values (TFLite's ``reference/integer_ops/mul.h``)."""
+    product = np.int32(np.int32(np.int32(x) - p.a_zero) * np.int32(np.int32(y) - p.b_zero))
+    value = np.int32(multiply_narrow_double_rounding(product, p.out) + p.out_zero)
+    return min(max(value, p.low), p.high)

@@ -36,6 +36,91 @@ def multiply_by_quantized_multiplier(value: Any, multiplier: int, shift: int) ->
     return (high + (1 << (right - 1)) - (1 if high < 0 else 0)) >> right
 
 
+class Halving(NamedTuple):
+    """A division by ``2**right``, made ready for ``divide_by_pot``."""
+
+    right: int
+    half: np.int32
+    away: np.int32
+
+
+@helper
+def halving(right: int) -> Halving:
+    """Division by ``2**right``."""
+    return Halving(right & 31, np.int32((1 << right) >> 1), np.int32(1 if right > 0 else 0))
+
+
+@helper
+def divide_by_pot(value: np.int32, by: Halving) -> np.int32:
+    """Rounded to nearest, ties away from zero, for values that have room for the half that is added."""
+    return np.int32(np.int32(value + by.half - ((value >> 31) & by.away)) >> by.right)
+
+
+class Factor(NamedTuple):
+    """A fixed-point factor, made ready for ``multiply_narrow_double_rounding``."""
+
+    multiplier: np.int32
+    left: int
+    divisor: Halving
+
+
+@helper
+def factor(multiplier: int, shift: int) -> Factor:
+    """``multiplier * 2**(shift - 31)``."""
+    return Factor(np.int32(multiplier), max(shift, 0) & 31, halving(max(-shift, 0)))
+
+
+@helper
+def multiply_narrow_double_rounding(value: np.int32, by: Factor) -> np.int32:
+    """``multiply_by_quantized_multiplier`` for values below ``2**30``: all but the product in 32 bits.
+
+    What is rounded second is no larger than the value then, and has room for a half. Loops over it become
+    vectors of twice as many lanes.
+    """
+    widened = np.int64(np.int32(value << by.left))
+    high = np.int32((widened * np.int64(by.multiplier) + (1 << 30)) >> 31)
+    return divide_by_pot(high, by.divisor)
+
+
+class GuardedFactor(NamedTuple):
+    """A fixed-point factor for 16-bit values with guard bits, for ``multiply_guarded_double_rounding``."""
+
+    upper: np.int32
+    lower: np.int32
+    up: int
+    half: np.int32
+    down: int
+    last: int
+    divisor: Halving
+
+
+@helper
+def guarded_factor(multiplier: int, shift: int, guard: int) -> GuardedFactor:
+    """``2**guard * multiplier * 2**(shift - 31)``, ``shift`` at most 0."""
+    drop = 31 - guard
+    down = min(drop, 15)
+    return GuardedFactor(
+        np.int32(multiplier >> 15),
+        np.int32(multiplier & 0x7FFF),
+        15 - down,
+        np.int32(1 << (drop - 1)),
+        down,
+        drop - down,
+        halving(-shift),
+    )
+
+
+@helper
+def multiply_guarded_double_rounding(value: np.int32, by: GuardedFactor) -> np.int32:
+    """``multiply_by_quantized_multiplier(value << guard)`` for 16-bit values, all of it in 32 bits.
+
+    The multiplier is taken in two parts, of which the upper one's product needs no rounding.
+    """
+    lower = np.int32(np.int32(np.int32(value * by.lower) + by.half) >> (by.down & 31))
+    upper = np.int32(np.int32(value * by.upper) << (by.up & 31))
+    return divide_by_pot(np.int32(np.int32(upper + lower) >> (by.last & 31)), by.divisor)
+
+
 @helper
 def round_half_away(value: np.float32) -> np.float32:
     """C's ``round``: exact, where adding 0.5 first would not be."""

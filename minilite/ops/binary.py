@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op
+from minilite.ops.base import Lowering, Op
+from minilite.ops.broadcasting import lower_binary
 from minilite.ops.checks import (
     Types,
     check_arity,
@@ -17,7 +19,11 @@ from minilite.ops.checks import (
     check_symmetric,
     check_types,
 )
+from minilite.ops.lowering import kernels_take
 from minilite.quantization import Int64Array, is_quantized
+
+if TYPE_CHECKING:
+    from minilite_kernels.kernel import Kernel
 
 
 def same_types(*types: TensorType) -> tuple[Types, ...]:
@@ -49,6 +55,40 @@ class Binary(Op):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         """The output's values, before they take its type."""
         raise NotImplementedError
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        if node.output.size == 0 or not all(kernels_take(node.input(i)) for i in (0, 1)):
+            return False
+        work = self.work(node)
+        if work is None:
+            return False
+        operands = [node.input(position) for position in work.order]
+        lower_binary(node, lowering, work.kernel, operands, work.parameters, cost=work.cost)
+        return True
+
+    def work(self, node: Node) -> Work | None:
+        """The kernel for this node; None: there is none, ``evaluate`` is called."""
+        return None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a kernel of ``minilite_kernels.elementwise`` is called with.
+
+    Attributes
+    ----------
+    parameters:
+        As the kernel takes them.
+    order:
+        Positions of the inputs that are its first and its second operand.
+    cost:
+        Of one element, in multiply-adds: moving it takes as long as some 16.
+    """
+
+    kernel: Kernel
+    parameters: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    order: tuple[int, int] = (0, 1)
+    cost: float = 16
 
 
 def computes_fixed_point(node: Node) -> bool:

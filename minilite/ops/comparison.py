@@ -8,7 +8,7 @@ import numpy as np
 
 from minilite.graph import Array, Node, TensorType
 from minilite.ops.base import operator
-from minilite.ops.binary import Binary, centred, check_fixed_point, computes_fixed_point, same_types
+from minilite.ops.binary import Binary, Work, centred, check_fixed_point, computes_fixed_point, same_types
 from minilite.ops.checks import Types
 from minilite.ops.elementwise import split
 from minilite.quantization import Int64Array, multiply_by_quantized_multiplier_double_rounding
@@ -55,6 +55,16 @@ class Comparison(Binary):
     def rescales(self, node: Node) -> bool:
         """Whether the inputs are brought to real values before they are compared."""
         return computes_fixed_point(node)
+
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels import elementwise
+
+        if self.rescales(node) or node.input(0).type is TensorType.STRING:
+            return None
+        name = type(self).ufunc.__name__
+        # What is greater is less the other way round.
+        turned = name.replace("greater", "less")
+        return Work(getattr(elementwise, turned), order=(0, 1) if turned == name else (1, 0))
 
 
 class Order(Comparison):
@@ -137,6 +147,11 @@ class _Extreme(Binary):
 
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         return np.where(type(self).prefers(a, b), a, b)
+
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels import elementwise
+
+        return Work(elementwise.maximum if type(self).prefers is np.greater else elementwise.minimum)
 
 
 @operator("MAXIMUM")

@@ -8,7 +8,7 @@ import numpy as np
 
 from minilite.graph import Activation, Array, Node, TensorType
 from minilite.ops.base import operator
-from minilite.ops.binary import Binary, same_types
+from minilite.ops.binary import Binary, Work, same_types
 from minilite.ops.checks import check_values
 from minilite.ops.elementwise import Arithmetic, split
 from minilite.quantization import Int64Array, fixed_point_quotient, output_range
@@ -65,6 +65,10 @@ class Div(Arithmetic):
         limits = output_range(node.options.fused_activation_function, node.output)
         return np.clip(quotient + node.output.quantization.zero_point, *limits)
 
+    def work(self, node: Node) -> Work | None:
+        # Integers have to be looked at before they are divided by.
+        return super().work(node) if node.output.type is FLOAT32 else None
+
 
 def truncated_quotient(a: Int64Array, b: Int64Array) -> Int64Array:
     """C's integer division."""
@@ -104,3 +108,10 @@ class FloorMod(Binary):
         remainder = np.fmod(a, b)
         wrong_sign = (remainder != 0) & ((b < 0) != (remainder < 0))
         return np.where(wrong_sign, remainder + b, remainder)
+
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels.elementwise import remainder
+
+        divisors = node.input(1).data
+        known = divisors is not None and divisors.dtype.kind == "i" and bool(divisors.all())
+        return Work(remainder) if known else None

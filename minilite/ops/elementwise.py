@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
-from minilite.ops.binary import Binary, centred, check_fixed_point, computes_fixed_point, same_types
+from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.binary import Binary, Work, centred, check_fixed_point, computes_fixed_point, same_types
 from minilite.ops.checks import check_activation, check_arity, check_types
-from minilite.ops.lowering import grain, shifts_fit
+from minilite.ops.lowering import shifts_fit
 from minilite.quantization import (
     Int64Array,
     activation_range,
@@ -25,6 +25,9 @@ from minilite.quantization import (
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
 )
+
+if TYPE_CHECKING:
+    from minilite_kernels.kernel import Kernel
 
 FLOAT32, FLOAT16, COMPLEX64 = TensorType.FLOAT32, TensorType.FLOAT16, TensorType.COMPLEX64
 INT8, UINT8, INT16, INT32 = TensorType.INT8, TensorType.UINT8, TensorType.INT16, TensorType.INT32
@@ -141,6 +144,21 @@ class Arithmetic(Binary):
         """The quantized output from the inputs less their zero points."""
         raise NotImplementedError
 
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels import elementwise
+
+        y = node.output
+        if computes_fixed_point(node):
+            return self.fixed_point_work(node)
+        if y.type is COMPLEX64:
+            return None
+        limits = output_range(node.options.fused_activation_function, y)
+        return Work(getattr(elementwise, type(self).ufunc.__name__), np.array(limits, y.dtype))
+
+    def fixed_point_work(self, node: Node) -> Work | None:
+        """The kernel for a quantized node, if there is one."""
+        return None
+
 
 class _Sum(Arithmetic):
     """ADD and SUB on fixed point: both inputs are brought to a common scale.
@@ -148,6 +166,8 @@ class _Sum(Arithmetic):
     int16 has another, older form for scales that are powers of two (``pot_scale_int16``): one input has
     the output's scale already, and the other is shifted to it.
     """
+
+    sign: ClassVar[int]
 
     def check(self, node: Node) -> None:
         super().check(node)
@@ -172,6 +192,35 @@ class _Sum(Arithmetic):
         scaling = sum_scaling(node)
         total = type(self).ufunc(*brought_to_common_scale(a, b, scaling))
         return requantize(total, *scaling.output, node.output, limits)
+
+    def fixed_point_work(self, node: Node) -> Work | None:
+        from minilite_kernels.elementwise import add_fixed_point
+
+        if _has_pot_scales(node):
+            return None
+        limits = output_range(node.options.fused_activation_function, node.output)
+        return sum_work(node, add_fixed_point, sum_scaling(node), limits, type(self).sign)
+
+
+def sum_work(
+    node: Node, kernel: Kernel, scaling: SumScaling, limits: tuple[int, int], sign: int
+) -> Work | None:
+    """The kernel that adds ``sign`` times the second input to the first, in fixed point.
+
+    The kernel's first operand is the input of the larger scale, which is multiplied by a half.
+    """
+    a, b, y = (t.quantization for t in (node.input(0), node.input(1), node.output))
+    assert a is not None
+    assert b is not None
+    assert y is not None
+    inputs = [(a.zero_point, scaling.left, 0), (b.zero_point, scaling.right, 0 if sign > 0 else -1)]
+    order = (0, 1) if a.scale >= b.scale else (1, 0)
+    (exact_zero, exact, exact_sign), (other_zero, other, other_sign) = (inputs[i] for i in order)
+    if exact != (1 << 30, 0) or max(other[1], scaling.output[1]) > 0:
+        return None  # scales that no converter writes
+    numbers = (exact_zero, scaling.left_shift - 1, exact_sign, other_zero, *other, other_sign)
+    parameters = np.array([*numbers, *scaling.output, y.zero_point, *limits], np.int64)
+    return Work(kernel, parameters, order, cost=64)
 
 
 def _has_pot_scales(node: Node) -> bool:
@@ -201,45 +250,7 @@ class Add(_Sum):
     options = AddOptions
     rows = same_types(FLOAT32, FLOAT16, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.add
-
-    def lower(self, node: Node, lowering: Lowering) -> bool:
-        from minilite_kernels import elementwise
-
-        a, b, y = node.input(0), node.input(1), node.output
-        if a.shape != b.shape or a.type not in (FLOAT32, UINT8, INT8):
-            return False
-        if computes_fixed_point(node):
-            scaling = sum_scaling(node)
-            if not shifts_fit(scaling.left[1], scaling.right[1], scaling.output[1]):
-                return False
-        low, high = output_range(node.options.fused_activation_function, y)
-        shared = {"a": a, "b": b, "out": y, "low": low, "high": high}
-        if a.type is FLOAT32:
-            # Moving the values takes as long as some 16 multiply-adds each.
-            chunk = grain(y.size, 16)
-            lowering.step(elementwise.add_float, node, extent=y.size, grain=chunk, **shared)
-        else:
-            chunk = grain(y.size, 64)
-            shared |= _scalings(node)
-            lowering.step(elementwise.add_quantized, node, extent=y.size, grain=chunk, **shared)
-        return True
-
-
-def _scalings(node: Node) -> dict[str, Any]:
-    """``sum_scaling`` as ``add_quantized`` takes it."""
-    from minilite_kernels.requantize import Scaling
-
-    scaling = sum_scaling(node)
-    a, b, y = (t.quantization for t in (node.input(0), node.input(1), node.output))
-    assert a is not None
-    assert b is not None
-    assert y is not None
-    return {
-        "a_scaling": Scaling(a.zero_point, *scaling.left),
-        "b_scaling": Scaling(b.zero_point, *scaling.right),
-        "out_scaling": Scaling(y.zero_point, *scaling.output),
-        "left_shift": scaling.left_shift,
-    }
+    sign = 1
 
 
 @operator("SUB")
@@ -249,6 +260,7 @@ class Sub(_Sum):
     options = SubOptions
     rows = same_types(FLOAT32, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.subtract
+    sign = -1
 
 
 @operator("MUL")
@@ -287,6 +299,20 @@ class Mul(Arithmetic):
         assert node.output.quantization is not None
         return np.clip(product + node.output.quantization.zero_point, *limits)
 
+    def fixed_point_work(self, node: Node) -> Work | None:
+        from minilite_kernels.elementwise import multiply_fixed_point
+
+        a, b, y = (t.quantization for t in (node.input(0), node.input(1), node.output))
+        assert a is not None
+        assert b is not None
+        assert y is not None
+        multiplier, shift = product_scaling(node)
+        if node.output.type is not node.input(0).type or not shifts_fit(shift):
+            return None
+        limits = output_range(node.options.fused_activation_function, node.output)
+        numbers = (a.zero_point, b.zero_point, y.zero_point, multiplier, shift, *limits)
+        return Work(multiply_fixed_point, np.array(numbers, np.int64), cost=32)
+
 
 @operator("SQUARED_DIFFERENCE")
 class SquaredDifference(Arithmetic):
@@ -309,6 +335,14 @@ class SquaredDifference(Arithmetic):
         left, right = brought_to_common_scale(a, b, scaling)
         limits = integer_range(node.output.dtype)
         return requantize(np.square(left - right), *scaling.output, node.output, limits)
+
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels import elementwise
+
+        if not computes_fixed_point(node):
+            return Work(elementwise.squared_difference)
+        kernel, scaling = elementwise.squared_difference_fixed_point, squared_difference_scaling(node)
+        return sum_work(node, kernel, scaling, integer_range(node.output.dtype), sign=-1)
 
 
 @operator("ADD_N")

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator
-from minilite.ops.binary import Binary, same_types
+from minilite.ops.base import Lowering, Op, operator
+from minilite.ops.binary import Binary, Work, same_types
+from minilite.ops.broadcasting import lower_binary
 from minilite.ops.checks import check_arity, check_types
 
 BOOL = TensorType.BOOL
@@ -31,6 +32,11 @@ class _Bits(Binary):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         bits: Array = type(self).ufunc(a, b)
         return bits
+
+    def work(self, node: Node) -> Work | None:
+        from minilite_kernels import elementwise
+
+        return Work(getattr(elementwise, type(self).ufunc.__name__))
 
 
 @operator("LOGICAL_AND")
@@ -63,6 +69,15 @@ class LogicalNot(Op):
         assert x is not None
         return (np.logical_not(x),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.elementwise import not_equal
+
+        if node.output.size == 0:
+            return False
+        true = np.ones((), np.bool_)
+        lower_binary(node, lowering, not_equal, [node.input(0), true], np.zeros(0, np.int64), cost=16)
+        return True
+
 
 @operator("BITWISE_XOR")
 class BitwiseXor(_Bits):
@@ -84,3 +99,6 @@ class RightShift(_Bits):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         shifted: Array = np.right_shift(a, np.clip(b, 0, 8 * b.dtype.itemsize - 1))
         return shifted
+
+    def work(self, node: Node) -> Work | None:
+        return None

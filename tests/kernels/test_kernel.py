@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("numba", reason="kernels need Numba")
 import minilite_kernels
-from minilite_kernels.elementwise import add_float
+from minilite_kernels.elementwise import add
 from minilite_kernels.kernel import Input, Output, Scratch, ScratchSpace, kernel
 from numba.core import config
 
@@ -309,5 +309,5 @@ def test_a_kernel_that_the_digest_does_not_cover_is_not_kept(package: Package) -
 
 
 def test_kernels_know_whether_they_are_the_package_s_own() -> None:
-    assert add_float.is_ours
+    assert add.is_ours
     assert not everything.is_ours

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minilite import ops
 from minilite.errors import PrepareError
 from minilite.graph import Activation, Array, TensorType
 from minilite.ops.elementwise import AddOptions, MulOptions, SubOptions, sum_scaling
@@ -14,9 +15,8 @@ from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, one_op, tensor
 from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized, random_values
 
-F32, I8, U8, I32, I64 = (
-    TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT32, TensorType.INT64
-)  # fmt: skip
+F32, I8, U8, I16 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT16
+I32, I64 = TensorType.INT32, TensorType.INT64
 OPTIONS: dict[str, Any] = {"ADD": AddOptions, "SUB": SubOptions, "MUL": MulOptions}
 
 
@@ -172,3 +172,26 @@ def test_every_pair_of_bytes_agrees_with_litert(litert: Any, name: str, kind: Te
     (a, b, y), _ = operands(np.random.default_rng(seed), kind, (256, 1), (1, 256))
     every = np.arange(256, dtype=np.uint8).view(kind.dtype)
     assert_agrees(litert, binary(name, a, b, y), every[:, None], every[None])
+
+
+@each_type(F32, I32, I64, I16, *BYTES)
+@pytest.mark.parametrize("name", [*OPTIONS, "SQUARED_DIFFERENCE", "MAXIMUM", "LESS"])
+@pytest.mark.parametrize("shape", [(2, 3, 5), (5,), (2, 1, 5), (3, 1), ()])
+def test_kernels_compute_it(name: str, kind: TensorType, shape: tuple[int, ...]) -> None:
+    pytest.importorskip("numba", reason="plans need Numba")
+    from minilite.plan import KernelStep, build_plan
+
+    fixed = kind in (*BYTES, I16)
+    zero = 3 if kind in BYTES else 0
+
+    def operand(*sizes: int) -> TensorSpec:
+        return tensor(sizes, kind, scale=0.5, zero_point=zero) if fixed else tensor(sizes, kind)
+
+    op = ops.find(name)
+    assert op is not None
+    if (name == "LESS" and kind in BYTES) or (name == "SQUARED_DIFFERENCE" and kind not in (F32, I32, I8)):
+        return  # compared by the reference; no such operator
+    y = tensor((), TensorType.BOOL) if name == "LESS" else operand()
+    record: Any = op.options(pot_scale_int16=False) if name in ("ADD", "SUB") and op.options else None
+    plan = build_plan(prepare(one_op(name, [operand(2, 3, 5), operand(*shape)], [y], record)))
+    assert all(isinstance(step, KernelStep) for step in plan.steps()), plan.explain()
