@@ -85,8 +85,8 @@ class Window:
         and averages count only pixels that are there.
         """
         every = slice(None)
-        rows = _meetings(self.kernel_h, self.dilation_h, self.pad_top, self.stride_h, self.in_h, self.out_h)
-        columns = _meetings(
+        rows = meetings(self.kernel_h, self.dilation_h, self.pad_top, self.stride_h, self.in_h, self.out_h)
+        columns = meetings(
             self.kernel_w, self.dilation_w, self.pad_left, self.stride_w, self.in_w, self.out_w
         )
         for y, in_rows, out_rows in rows:
@@ -94,10 +94,10 @@ class Window:
                 yield Tap(y, x, (every, in_rows, in_columns), (every, out_rows, out_columns))
 
 
-def _meetings(
+def meetings(
     kernel: int, dilation: int, pad: int, stride: int, in_size: int, out_size: int
 ) -> list[tuple[int, slice, slice]]:
-    """Along one axis: the taps that meet the picture, each with its inputs and outputs."""
+    """Along one axis of a window: the taps that meet the picture, each with its inputs and outputs."""
     # A pool's window may be a billion wide: do not look at taps that are outside wherever it stands.
     first = max(-(-(pad - (out_size - 1) * stride) // dilation), 0)
     last = min((in_size - 1 + pad) // dilation, kernel - 1)

@@ -40,10 +40,9 @@ class Pool2DOptions:
     fused_activation_function: Activation = Activation.NONE
 
 
-def pooling_geometry(node: Node) -> Window:
-    """Sizes, strides and padding of a pool, from an accepted node."""
-    batch, in_h, in_w, channels = node.input(0).shape
-    options = node.options
+def pooling_geometry(shape: Shape, options: Pool2DOptions) -> Window:
+    """Sizes, strides and padding of a pool over a picture of ``shape``."""
+    batch, in_h, in_w, channels = shape
     out_h, pad_top = padded_size(options.padding, in_h, options.filter_height, options.stride_h)
     out_w, pad_left = padded_size(options.padding, in_w, options.filter_width, options.stride_w)
     return Window(
@@ -83,7 +82,7 @@ class _Pool(Op):
             check_quantized(node, x)
             check_quantized(node, node.output)
             check_same_quantization(node, x, node.output)
-        geometry = pooling_geometry(node)
+        geometry = pooling_geometry(node.input(0).shape, node.options)
         if min(geometry.out_h, geometry.out_w) < 1:
             refuse(
                 node,
@@ -96,7 +95,7 @@ class _Pool(Op):
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs
         assert x is not None
-        pooled = self._pool(x, pooling_geometry(node))
+        pooled = self._pool(x, pooling_geometry(node.input(0).shape, node.options))
         limits = output_range(node.options.fused_activation_function, node.output)
         return (np.clip(pooled, *limits).astype(x.dtype),)
 
@@ -106,7 +105,7 @@ class _Pool(Op):
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import pooling
 
-        g = pooling_geometry(node)
+        g = pooling_geometry(node.input(0).shape, node.options)
         kernel = self._kernel(node, g)
         if kernel is None:
             return False
@@ -209,7 +208,7 @@ class MaxPool2D(_Pool):
     """
 
     def _pool(self, x: Array, geometry: Window) -> Array:
-        largest = np.full(geometry.output_shape, _lowest(x.dtype), x.dtype)
+        largest = np.full(geometry.output_shape, lowest(x.dtype), x.dtype)
         for tap in geometry.taps():
             here, pixels = largest[tap.outputs], x[tap.inputs]
             np.copyto(here, pixels, where=pixels > here)
@@ -221,12 +220,12 @@ class MaxPool2D(_Pool):
         return pooling.max_pool
 
     def _kernel_arguments(self, node: Node) -> dict[str, Any]:
-        return {"lowest": _lowest(node.input(0).dtype)}
+        return {"lowest": lowest(node.input(0).dtype)}
 
     def tolerance(self, node: Node) -> Tolerance:
         return EXACT
 
 
-def _lowest(dtype: npt.DTypeLike) -> float:
+def lowest(dtype: npt.DTypeLike) -> float:
     """The smallest number of a type; of floats the smallest float32."""
     return integer_range(dtype)[0] if np.issubdtype(dtype, np.integer) else float(np.finfo(np.float32).min)
