@@ -149,9 +149,18 @@ class Server:
         self._interpreter.allocate_tensors()
 
     def _read(self, numbers: list[int] | None) -> list[Any]:
+        details = self._interpreter.get_output_details()
         if numbers is None:
-            numbers = [detail["index"] for detail in self._interpreter.get_output_details()]
-        return [np.asarray(self._interpreter.get_tensor(number)) for number in numbers]
+            numbers = [detail["index"] for detail in details]
+        outputs = {detail["index"]: detail for detail in details}
+        return [self._value(number, outputs.get(number)) for number in numbers]
+
+    def _value(self, number: int, detail: dict[str, Any] | None) -> Any:
+        if detail is not None and 0 in detail["shape"]:
+            # LiteRT does not read a tensor of no elements whose shape it found out as it ran.
+            dtype = object if detail["dtype"] is np.bytes_ else detail["dtype"]
+            return np.empty(detail["shape"], dtype)
+        return np.asarray(self._interpreter.get_tensor(number))
 
 
 def end_with_parent(parent: int) -> None:
