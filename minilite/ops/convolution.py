@@ -28,6 +28,7 @@ from minilite.ops.convolution_parameters import (
 )
 from minilite.ops.convolution_steps import (
     has_constant_weights,
+    has_finite_weights,
     kernels_scale,
     lower_float,
     lower_hybrid,
@@ -276,6 +277,8 @@ class Conv2D(Convolution):
             symmetric = self.quantizes_symmetrically(node)
             lower_hybrid(node, lowering, geometry, symmetric=symmetric, together=symmetric)
         elif not is_quantized(node.input(0)):
+            if not has_finite_weights(node):
+                return False
             lower_float(node, lowering, geometry)
         elif kernels_scale(node, self.channel_axis):
             lower_quantized(node, lowering, geometry)

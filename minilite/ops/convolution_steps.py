@@ -30,6 +30,12 @@ def has_constant_weights(node: Node) -> bool:
     return node.input(1).is_constant and (bias is None or bias.is_constant)
 
 
+def has_finite_weights(node: Node) -> bool:
+    """Whether float weights times zero are zero: kernels multiply where the window leaves the picture."""
+    weights = node.input(1).data
+    return weights is not None and bool(np.isfinite(weights).all())
+
+
 def bias_or_zeros(node: Node, geometry: Window) -> Array:
     """The bias [out_c] as kernels read it, int32 or float32; zeros where there is none."""
     bias = node.optional_input(2)

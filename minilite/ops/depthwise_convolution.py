@@ -14,13 +14,16 @@ from minilite.ops.convolution import Convolution
 from minilite.ops.convolution_parameters import (
     convolution_geometry,
     is_hybrid,
+    weight_scales,
     zero_points,
 )
 from minilite.ops.convolution_steps import (
     bias_or_zeros,
     has_constant_weights,
+    has_finite_weights,
     kernels_scale,
     quantized_levels,
+    quantized_rows,
     scaling_tables,
 )
 from minilite.ops.lowering import grain, kernel_window
@@ -82,45 +85,107 @@ class DepthwiseConv2D(Convolution):
         return False
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
-        from minilite_kernels import depthwise, quantized
+        from minilite_kernels import depthwise
 
         g = convolution_geometry(node)
-        if g.multiplier != 1 or g.in_c < depthwise.WIDTH or not has_constant_weights(node):
+        if not has_constant_weights(node):
             return False
-        if is_hybrid(node):
+        if is_quantized(node.input(0)):
+            if not kernels_scale(node, self.channel_axis):
+                return False
+        elif not is_hybrid(node) and not has_finite_weights(node):
             return False
-        if is_quantized(node.input(0)) and not kernels_scale(node, self.channel_axis):
-            return False
-        rows = g.batch * g.out_h
-        # A product here takes about four times as long as in a matrix tile.
-        chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
-        shared: dict[str, Any] = {
-            "extent": rows,
-            "grain": chunk,
-            "x": node.input(0),
-            "bias": bias_or_zeros(node, g),
-            "out": node.output,
-            "w": kernel_window(g),
-        }
-        if not is_quantized(node.input(0)):
-            weights = node.input(1).data
-            if weights is None or not np.isfinite(weights).all():
-                return False  # the kernel multiplies zeros where the window leaves the picture
-            low, high = output_range(node.options.fused_activation_function, node.output)
-            limits = {"low": low, "high": high}
-            lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **limits, **shared)
+        if g.multiplier == 1 and g.in_c >= depthwise.WIDTH and not is_hybrid(node):
+            _lower_by_channels(node, lowering, g)
             return True
+        return _lower_flat(node, lowering, g)
+
+
+def _rows(node: Node, g: Window) -> dict[str, Any]:
+    """What the steps of all kernels have in common."""
+    rows = g.batch * g.out_h
+    # A product here takes about four times as long as in a matrix tile.
+    chunk = grain(rows, 4 * g.out_w * g.out_c * g.kernel_h * g.kernel_w)
+    return {"extent": rows, "grain": chunk, "x": node.input(0), "out": node.output, "w": kernel_window(g)}
+
+
+def _limits(node: Node) -> dict[str, Any]:
+    low, high = output_range(node.options.fused_activation_function, node.output)
+    return {"low": low, "high": high}
+
+
+def _lower_by_channels(node: Node, lowering: Lowering, g: Window) -> None:
+    """One filter a channel, and channels enough to fill a vector."""
+    from minilite_kernels import depthwise, quantized
+
+    shared = {**_rows(node, g), "bias": bias_or_zeros(node, g)}
+    if not is_quantized(node.input(0)):
+        lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **_limits(node), **shared)
+        return
+    lowering.step(
+        quantized.depthwise_quantized,
+        node,
+        weights=lowering.constant(node.input(1), _centered_filters, zero_points(node)[1]),
+        **scaling_tables(node, np.ascontiguousarray),
+        levels=quantized_levels(node),
+        **shared,
+    )
+
+
+def _lower_flat(node: Node, lowering: Lowering, g: Window) -> bool:
+    """Any other: pixels and channels of a line as one."""
+    from minilite_kernels import depthwise_flat as flat
+
+    kind = np.dtype(np.int8) if is_hybrid(node) else node.input(0).dtype
+    size = g.kernel_h * flat.line_size(kernel_window(g), g.out_c)
+    if size * kind.itemsize > _LINE_BYTES:
+        return False
+    shared = {
+        **_rows(node, g),
+        "bias": flat.repeated(bias_or_zeros(node, g)),
+        "lines": lowering.scratch(kind, size),
+        "places": lowering.scratch(np.int64, 2 * g.kernel_h + g.kernel_w),
+        "multiplier": g.multiplier,
+    }
+    if is_quantized(node.input(0)):
         lowering.step(
-            quantized.depthwise_quantized,
+            flat.depthwise_flat_quantized,
             node,
-            weights=lowering.constant(node.input(1), _centered_filters, zero_points(node)[1]),
-            **scaling_tables(node, np.ascontiguousarray),
-            levels=quantized_levels(node),
+            weights=lowering.constant(node.input(1), _repeated_integers, zero_points(node)[1]),
+            **scaling_tables(node, flat.repeated),
+            levels=quantized_levels(node)._replace(weight_zero=0),
             **shared,
         )
         return True
+    if not is_hybrid(node):
+        weights = lowering.constant(node.input(1), flat.repeated)
+        lowering.step(flat.depthwise_flat_float, node, weights=weights, **_limits(node), **shared)
+        return True
+    shared |= quantized_rows(node, lowering, g.batch, symmetric=False)
+    scales = flat.repeated(weight_scales(node))
+    lowering.step(
+        flat.depthwise_hybrid,
+        node,
+        weights=lowering.constant(node.input(1), _repeated_integers, 0),
+        initial=np.zeros(len(scales), np.int32),
+        scales=scales,
+        factors=lowering.scratch(np.float32, len(scales)),
+        **_limits(node),
+        **shared,
+    )
+    return True
+
+
+_LINE_BYTES = 1 << 23
+"""What lines may take of each thread's scratch."""
 
 
 def _centered_filters(filters: Array, zero_point: int) -> Array:
     """Filters less their zero point, which takes 16 bits."""
     return filters.astype(np.int16) - np.int16(zero_point)
+
+
+def _repeated_integers(filters: Array, zero_point: int) -> Array:
+    from minilite_kernels.depthwise_flat import repeated
+
+    return repeated(_centered_filters(filters, zero_point))

@@ -299,3 +299,80 @@ def test_depthwise_refuses(rule: str, w: tuple[int, ...]) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(one_op("DEPTHWISE_CONV_2D", [tensor(PICTURE), tensor(w)], [tensor()], options))
     assert caught.value.rule == rule
+
+
+# -- by kernels --
+
+
+def step_names(graph: Graph) -> list[str]:
+    plan: Any = pytest.importorskip("minilite.plan", reason="plans need Numba")
+    steps = plan.build_plan(prepare(graph)).steps()
+    return [step.kernel.name if isinstance(step, plan.KernelStep) else "reference" for step in steps]
+
+
+HYBRID = ["find_ranges", "quantize_rows"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "channels", "multiplier", "names"),
+    [
+        (F32, F32, 32, 1, ["depthwise_float"]),
+        (U8, U8, 32, 1, ["depthwise_quantized"]),
+        (I8, I8, 32, 1, ["depthwise_quantized"]),
+        (I16, I8, 32, 1, ["depthwise_quantized"]),
+        (F32, I8, 32, 1, [*HYBRID, "depthwise_hybrid"]),
+        (F32, F32, 3, 1, ["depthwise_flat_float"]),
+        (F32, F32, 32, 2, ["depthwise_flat_float"]),
+        (U8, U8, 3, 1, ["depthwise_flat_quantized"]),
+        (I16, TensorType.INT4, 3, 2, ["depthwise_flat_quantized"]),
+        (F32, I8, 3, 2, [*HYBRID, "depthwise_hybrid"]),
+    ],
+)
+def test_depthwise_runs_on_kernels(
+    kind: TensorType, weights: TensorType, channels: int, multiplier: int, names: list[str]
+) -> None:
+    shape = (1, 3, 3, channels * multiplier)
+    w = constant(np.ones(shape, weights.dtype), weights, scale=None if weights is F32 else 1.0)
+    scale = None if kind is F32 else 1.0
+    x, y = tensor((1, 4, 4, channels), kind, scale=scale), tensor((), kind, scale=scale)
+    options = DepthwiseConv2DOptions(stride_w=1, stride_h=1)
+    assert step_names(one_op("DEPTHWISE_CONV_2D", [x, w], [y], options)) == names
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "weights", "names"),
+    [
+        (F32, F32, ["convolve_float"]),
+        (U8, U8, ["convolve_quantized"]),
+        (I8, TensorType.INT4, ["convolve_quantized"]),
+        (I16, I8, ["convolve_quantized"]),
+        (F32, I8, [*HYBRID, "convolve_hybrid"]),
+        (F32, U8, [*HYBRID, "convolve_hybrid"]),
+    ],
+)
+def test_conv_runs_on_kernels(kind: TensorType, weights: TensorType, groups: int, names: list[str]) -> None:
+    shape = (4, 3, 3, 6 // groups)
+    w = constant(np.ones(shape, weights.dtype), weights, scale=None if weights is F32 else 1.0)
+    scale = None if kind is F32 else 1.0
+    x, y = tensor((1, 4, 4, 6), kind, scale=scale), tensor((), kind, scale=scale)
+    assert step_names(one_op("CONV_2D", [x, w], [y], UNIT)) == names
+
+
+def test_infinite_weights_and_sums_of_more_than_32_bits_keep_the_reference() -> None:
+    w = np.ones((1, 3, 3, 1), np.float32)
+    w[0, 0, 0] = np.inf
+    graph = conv(tensor((1, 3, 3, 1)), w)
+    assert step_names(graph) == ["reference"]
+    # Nothing of the first tap's infinity where it lies outside the picture.
+    (y,) = evaluate(graph, ramp(1, 3, 3, 1))
+    assert np.isfinite(y[0, 0]).all()
+    x = tensor((1, 1, 1, 1), I16, scale=1.0)
+    bias = constant(np.array([1 << 33], np.int64))
+    wide = one_op(
+        "CONV_2D",
+        [x, constant(np.ones((1, 1, 1, 1), np.int8), scale=1.0), bias],
+        [tensor((), I16, scale=1.0)],
+        UNIT,
+    )
+    assert step_names(wide) == ["reference"]
