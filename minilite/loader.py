@@ -215,10 +215,11 @@ class _Loader:
         if code != _CUSTOM:
             return builtins.get(code, f"BUILTIN_{code}"), version, False
         name = record.text("CustomCode")
-        if not name or name in builtins.values():
+        own = ops.find(name)
+        if not name or name in builtins.values() or (own is not None and own.internal):
             raise self.content.error(
                 f"operator code {index}: the custom operator is called {name!r}: "
-                "it needs a name, and one that no builtin operator has",
+                "it needs a name, and one that no other operator has",
                 rule="custom-code",
             )
         return name, version, True

@@ -24,6 +24,7 @@ from minilite.errors import MiniliteError
 from minilite.graph import Array, Graph, Node, Subgraph, Tensor, TensorType
 from minilite.memory import Lifetime
 from minilite.ops.lowering import as_words
+from minilite.passes import rewrite
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,14 @@ class Plan:
         By owner. ``owner`` says which buffer a tensor uses (aliases share one).
     keep_all:
         Every tensor has memory of its own, and stages follow the file's order.
+    rewritten:
+        The subgraph that was lowered: after ``passes``, or as it is with ``keep_all``.
+    notes:
+        What the passes did, and what not and why.
     """
 
     subgraph: Subgraph
+    rewritten: Subgraph
     temporaries: tuple[Tensor, ...]
     stages: tuple[tuple[Step, ...], ...]
     buffers: Mapping[int, Buffer]
@@ -94,6 +100,7 @@ class Plan:
     arena_bytes: int
     scratch_bytes: int
     keep_all: bool
+    notes: tuple[str, ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """All steps in order."""
@@ -105,8 +112,8 @@ class Plan:
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
-        """The file's tensors and the temporaries, by number."""
-        return (*self.subgraph.tensors, *self.temporaries)
+        """The file's tensors, those of passes and the temporaries, by number."""
+        return (*self.rewritten.tensors, *self.temporaries)
 
     def buffer_of(self, tensor: int) -> Buffer | None:
         """A tensor's place, or None: a constant, or never computed."""
@@ -135,12 +142,18 @@ class Plan:
 
 
 def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False) -> Plan:
-    """Lower every operator of a prepared graph, order the steps and place the buffers."""
-    builder = _Builder(graph.subgraphs[subgraph], keep_all)
+    """Lower every operator of a prepared graph, order the steps and place the buffers.
+
+    With ``keep_all`` each operator is lowered by itself, without it operators are joined first where that
+    is faster (see ``passes``); the bits of the results are the same.
+    """
+    original = graph.subgraphs[subgraph]
+    notes: list[str] = []
+    builder = _Builder(original if keep_all else rewrite(original, notes), keep_all)
     for node in builder.subgraph.nodes():
         if not node.is_folded:
             builder.lower(node)
-    plan = builder.plan()
+    plan = builder.plan(original, notes)
     plan.verify()
     return plan
 
@@ -222,7 +235,7 @@ class _Builder:
         reads = frozenset(self._owner_of(t) for t in inputs)
         self.steps.append(PythonStep(node, reads, frozenset(self._owner_of(t) for t in node.outputs)))
 
-    def plan(self) -> Plan:
+    def plan(self, original: Subgraph, notes: list[str]) -> Plan:
         levels = self._file_order() if self.keep_all else self._levels()
         stages: list[list[Step]] = [[] for _ in range(max(levels, default=-1) + 1)]
         for step, level in zip(self.steps, levels, strict=True):
@@ -234,7 +247,16 @@ class _Builder:
         frozen = tuple(map(tuple, stages))
         temporaries = tuple(self.tensors[len(self.subgraph.tensors) :])
         return Plan(
-            self.subgraph, temporaries, frozen, buffers, self.owner, total, self.scratch_bytes, self.keep_all
+            original,
+            self.subgraph,
+            temporaries,
+            frozen,
+            buffers,
+            self.owner,
+            total,
+            self.scratch_bytes,
+            self.keep_all,
+            tuple(notes),
         )
 
     def _owner_of(self, tensor: Tensor) -> int:
@@ -363,6 +385,8 @@ def _explain(plan: Plan) -> str:
     for number, stage in enumerate(plan.stages):
         for step in stage:
             lines.append(f"stage {number:3d}  {step.node.operator!s:28s} {_explain_step(plan, step)}")
+    if plan.notes:
+        lines += ["joined, and not joined:", *plan.notes]
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ LAYERS = (
     {"graph"},
     {"content", "flexbuffer", "shapes", "quantization", "verify"},
     {"ops"},
+    {"passes"},
     {"memory", "cache", "schema", "loader", "writer", "buffers", "prepare", "names", "details", "values"},
     {"executor", "delegate", "inspection", "calls"},
     {"plan", "reference"},

@@ -343,8 +343,9 @@ def test_explain_names_every_step() -> None:
     assert lines[0] == f"{len(plan.stages)} stages, {len(steps) - 1} kernel steps, 1 Python steps"
     assert f"arena {plan.arena_bytes:,} bytes" in lines[1]
     assert f"scratch {plan.scratch_bytes:,} bytes a thread" in lines[1]
-    assert len(lines) == len(steps) + 2
-    for step, line in zip(steps, lines[2:], strict=True):
+    assert lines[len(steps) + 2 :] == ["joined, and not joined:", *plan.notes]
+    assert plan.notes
+    for step, line in zip(steps, lines[2 : len(steps) + 2], strict=True):
         assert str(step.node.operator) in line
         if isinstance(step, KernelStep):
             assert step.entry.name in line

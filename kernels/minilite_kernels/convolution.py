@@ -87,6 +87,32 @@ def gather_line(
             patches[tap : tap + channels] = fill
 
 
+@helper
+def convolve_groups(
+    x: Any,
+    weights: Any,
+    bias: Any,
+    addend: Any,
+    out: Any,
+    patches: Any,
+    w: Window,
+    out_c: int,
+    groups: int,
+    limits: Any,
+    start: int,
+    stop: int,
+) -> None:
+    """What both kernels below do; ``addend`` and ``limits`` as for ``matmul.finish``."""
+    channels, columns = w.in_c // groups, out_c // groups
+    depth, padded, rows = w.kernel_h * w.kernel_w * channels, padded_columns(columns), stop - start
+    for group in range(groups):
+        gather_patches(x, patches, depth, x.dtype.type(0), w, group * channels, channels, start, stop)
+        first, target = group * padded, start * out_c + group * columns
+        multiply_panels(
+            patches, 0, rows, depth, weights, bias, first, columns, out, target, out_c, addend, limits
+        )
+
+
 @kernel
 def convolve_float(
     x: Input,
@@ -108,11 +134,28 @@ def convolve_float(
     ``bias`` through ``matmul.pack_columns``, both ``in_groups``; ``patches`` float32 with room for one patch
     of a group a pixel. Sums are ordered as in ``matmul.multiply_panels``.
     """
-    channels, columns = w.in_c // groups, out_c // groups
-    depth, padded = w.kernel_h * w.kernel_w * channels, padded_columns(columns)
-    for group in range(groups):
-        gather_patches(x, patches, depth, x.dtype.type(0), w, group * channels, channels, start, stop)
-        first, target = group * padded, start * out_c + group * columns
-        multiply_panels(
-            patches, 0, stop - start, depth, weights, bias, first, columns, out, target, out_c, low, high
-        )
+    limits = (low, high, low, high)
+    convolve_groups(x, weights, bias, None, out, patches, w, out_c, groups, limits, start, stop)
+
+
+@kernel
+def convolve_add_float(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    addend: Input,
+    out: Output,
+    patches: Scratch,
+    w: Window,
+    out_c: int,
+    groups: int,
+    low: float,
+    high: float,
+    sum_low: float,
+    sum_high: float,
+    start: int,
+    stop: int,
+) -> None:
+    """As ``convolve_float``, plus ``addend``, laid out as ``out``, within ``sum_low ... sum_high``."""
+    limits = (low, high, sum_low, sum_high)
+    convolve_groups(x, weights, bias, addend, out, patches, w, out_c, groups, limits, start, stop)

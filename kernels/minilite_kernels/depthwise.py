@@ -158,6 +158,7 @@ def square_row(operands: Any, w: Window, row: int) -> None:
     channels, gap, dilation = w.in_c, pixel_gap(w), w.dilation_w
     top, _, source = first_tap(w, row, 0)
     first_row, last_row = valid_taps(top, w.in_h, 3, dilation)
+    whole = first_row == 0 and last_row == 3
     line, tap, pixel = dilation * w.in_w * channels, dilation * channels, w.stride_w * channels
     positions = (PIXELS - 1) * w.stride_w + 3
     c = 0
@@ -171,19 +172,19 @@ def square_row(operands: Any, w: Window, row: int) -> None:
             while done < count:
                 column = residue + min(done, count - PIXELS) * gap
                 left = column * w.stride_w - w.pad_left
-                first, last = valid_taps(left, w.in_w, positions, dilation)
                 at = source + column * pixel + c
-                inside = first == 0 and last == positions and first_row == 0 and last_row == 3
-                seen = (first_row, last_row, first, last)
-                if w.stride_w == 1:
-                    if inside:
+                if whole and left >= 0 and left + (positions - 1) * dilation < w.in_w:
+                    if w.stride_w == 1:
                         tile = simd.correlate(seed, x, at, tap, line, taps, 3, 1)
                     else:
-                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 1, seen)
-                elif inside:
-                    tile = simd.correlate(seed, x, at, tap, line, taps, 3, 2)
+                        tile = simd.correlate(seed, x, at, tap, line, taps, 3, 2)
                 else:
-                    tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 2, seen)
+                    first, last = valid_taps(left, w.in_w, positions, dilation)
+                    seen = (first_row, last_row, first, last)
+                    if w.stride_w == 1:
+                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 1, seen)
+                    else:
+                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 2, seen)
                 tile = simd.clamp(tile, floor, ceiling)
                 target = (row * w.out_w + column) * out_c + c
                 simd.store(tile, out, target, gap * out_c, PIXELS, WIDTH)

@@ -50,7 +50,7 @@ def expand_depthwise_float(
     x:
         [batch, in_h, in_w, depth].
     expand_weights, expand_bias:
-        From ``matmul.pack_panels`` and ``pack_columns``: ``w.in_c`` columns, a multiple of ``WIDTH``.
+        From ``matmul.pack_panels`` and ``pack_columns``: ``w.in_c`` columns.
     weights, bias:
         Filters from ``pack_filters``, finite; [in_c].
     out:
@@ -62,7 +62,8 @@ def expand_depthwise_float(
     band:
         Output rows that are computed at a time.
     block:
-        Channels that are computed at a time, a multiple of ``PANEL``.
+        Channels that are computed at a time, a multiple of ``PANEL``; what is left for the last block is
+        at least ``WIDTH``.
     expand_low, expand_high, low, high:
         Clamps of the expanded values and of the results.
     start, stop:
@@ -85,15 +86,15 @@ def expand_depthwise_float(
             (image * w.in_h + top) * w.in_w * depth,
             height * w.in_w,
             depth,
-            expand_weights[channel * depth :],
-            expand_bias[channel:],
-            0,
+            expand_weights,
+            expand_bias,
+            channel,
             channels,
             expanded,
             0,
             channels,
-            expand_low,
-            expand_high,
+            None,
+            (expand_low, expand_high, expand_low, expand_high),
         )
         seen = Window(
             height,

@@ -72,6 +72,19 @@ def multiply_tile(
 
 
 @helper
+def finish(tile: Any, place: int, stride: int, last: int, valid: int, addend: Any, limits: Any) -> Any:
+    """A tile of sums, clamped; with an ``addend``, an array laid out as the output, plus that, clamped again.
+
+    ``limits`` are low and high of the sums, and of what comes of the addition.
+    """
+    tile = simd.clamp(tile, np.float32(limits[0]), np.float32(limits[1]))
+    if addend is None:
+        return tile
+    tile = simd.add_rows(tile, addend, place, stride, last, valid)
+    return simd.clamp(tile, np.float32(limits[2]), np.float32(limits[3]))
+
+
+@helper
 def multiply_panels(
     x: Any,
     x_offset: int,
@@ -84,16 +97,15 @@ def multiply_panels(
     out: Any,
     out_offset: int,
     out_stride: int,
-    low: float,
-    high: float,
+    addend: Any,
+    limits: Any,
 ) -> None:
-    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``.
+    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``, then ``finish`` adds what there is.
 
     The bias, plus the sum of the first ``BLOCK`` products in the order of k, plus the next, and so on.
     ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat, its rows
     ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin.
     """
-    floor, ceiling = np.float32(low), np.float32(high)
     for column in range(0, columns, PANEL):
         packed = first + column
         panel = packed * depth
@@ -105,11 +117,13 @@ def multiply_panels(
             if valid > WIDTH:
                 tile = simd.broadcast_row(bias, packed, ROWS, VECTORS)
                 tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
-                simd.store(simd.clamp(tile, floor, ceiling), out, target, out_stride, last, valid)
+                tile = finish(tile, target, out_stride, last, valid, addend, limits)
+                simd.store(tile, out, target, out_stride, last, valid)
             else:
                 half = simd.broadcast_row(bias, packed, ROWS, 1)
                 half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
-                simd.store(simd.clamp(half, floor, ceiling), out, target, out_stride, last, valid)
+                half = finish(half, target, out_stride, last, valid, addend, limits)
+                simd.store(half, out, target, out_stride, last, valid)
 
 
 @kernel
@@ -130,5 +144,30 @@ def matmul_float(
     ``x`` float32 [rows, depth]; ``weights`` from ``pack_panels``; ``bias`` from ``pack_columns``;
     ``out`` float32 [rows, columns].
     """
-    rows, target = stop - start, start * columns
-    multiply_panels(x, start * depth, rows, depth, weights, bias, 0, columns, out, target, columns, low, high)
+    rows, place, limits = stop - start, start * columns, (low, high, low, high)
+    multiply_panels(
+        x, start * depth, rows, depth, weights, bias, 0, columns, out, place, columns, None, limits
+    )
+
+
+@kernel
+def matmul_add_float(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    addend: Input,
+    out: Output,
+    depth: int,
+    columns: int,
+    low: float,
+    high: float,
+    sum_low: float,
+    sum_high: float,
+    start: int,
+    stop: int,
+) -> None:
+    """As ``matmul_float``, plus ``addend`` [rows, columns], the sum limited to ``sum_low ... sum_high``."""
+    rows, place, limits = stop - start, start * columns, (low, high, sum_low, sum_high)
+    multiply_panels(
+        x, start * depth, rows, depth, weights, bias, 0, columns, out, place, columns, addend, limits
+    )

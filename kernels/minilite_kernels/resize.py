@@ -21,6 +21,15 @@ ONE = 1 << FIXED_POINT_BITS
 
 
 @kernel
+def repeat_pixel(x: Input, out: Output, pixels: int, channels: int, start: int, stop: int) -> None:
+    """Pictures of one pixel, ``x`` [batch, channels], as pictures of ``pixels`` pixels."""
+    for pixel in range(start, stop):
+        source, target = pixel // pixels * channels, pixel * channels
+        for c in range(channels):
+            out[target + c] = x[source + c]
+
+
+@kernel
 def resize_bilinear(
     x: Input,
     row_lower: Input,

@@ -403,6 +403,32 @@ def square_root(context: Any, tile: Any) -> Any:
     return tile(tile), emit
 
 
+def _add_rows(tile: Array, x: Array, offset: int, stride: int, last: int, columns: int) -> Array:
+    width = min(columns, tile.shape[1])
+    sums = tile.copy()
+    sums[:, :width] += x[tile_rows(offset, stride, last, tile.shape[0], width)]
+    return sums
+
+
+@operation(_add_rows)
+def add_rows(context: Any, tile: Any, x: Any, offset: Any, stride: Any, last: Any, columns: Any) -> Any:
+    """``tile[i, c] += x[offset + i * stride + c]`` for ``c < columns``; no other columns are read."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, stride, last, columns = arguments
+        source = e.data(1)
+        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+
+        def add(i: int, j: int, old: Any) -> Any:
+            place = e.offset(offset, e.clamped_row(i, last, stride), WIDTH * j)
+            return builder.fadd(old, e.masked_load(source, place, tile.vector, masks[j]))
+
+        return map_tile(e, tile, add, value)
+
+    return tile(tile, x, types.intp, types.intp, types.intp, types.intp), emit
+
+
 def _clamp(tile: Array, low: float, high: float) -> Array:
     return np.where(tile > high, tile.dtype.type(high), np.where(tile < low, tile.dtype.type(low), tile))
 

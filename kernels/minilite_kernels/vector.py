@@ -138,6 +138,15 @@ class Emitter:
         address = self.builder.bitcast(self.builder.gep(pointer, [offset]), vector.as_pointer())
         return self.builder.load(address, align=_bytes(vector.element))
 
+    def masked_load(self, pointer: Any, offset: Any, vector: ir.VectorType, mask: Any) -> Any:
+        """The lanes that ``mask`` has from ``pointer[offset:]``, zeros in the others, which are not read."""
+        b = self.builder
+        address = b.bitcast(b.gep(pointer, [offset]), vector.as_pointer())
+        name = f"llvm.masked.load.{_mangled(vector)}.p0{_mangled(vector)}"
+        kind = ir.FunctionType(vector, [vector.as_pointer(), _I32, mask.type, vector])
+        function = cgutils.get_or_insert_function(b.module, kind, name)
+        return b.call(function, [address, _I32(_bytes(vector.element)), mask, ir.Constant(vector, None)])
+
     def mask(self, columns: Any, first: int) -> Any:
         """Lanes ``i`` with ``first + i < columns``."""
         b = self.builder

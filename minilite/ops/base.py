@@ -150,6 +150,9 @@ class Op:
     """Whether outputs depend on inputs and options alone; then a node of constants is a constant itself.
     False for what draws random numbers, keeps state or calls subgraphs."""
 
+    internal: ClassVar[bool] = False
+    """Whether it stands for others (see ``fused``) and no file may have it."""
+
     reads_sparse: ClassVar[bool] = False
     """Whether constants that the file stores sparse are taken as they are (``Tensor.sparsity``)."""
 
@@ -238,9 +241,9 @@ def find(name: str) -> Op | None:
 
 
 def names() -> tuple[str, ...]:
-    """All operators minilite has, sorted."""
+    """All operators minilite has, sorted; not those that stand for others."""
     _discover()
-    return tuple(sorted(_REGISTRY))
+    return tuple(sorted(name for name, op in _REGISTRY.items() if not op.internal))
 
 
 def refuse(node: Node, message: str, *, rule: str, tensor: Tensor | None = None) -> NoReturn:

@@ -33,6 +33,7 @@ from minilite.ops.convolution_steps import (
     lower_float,
     lower_hybrid,
     lower_quantized,
+    takes_bias,
 )
 from minilite.quantization import (
     is_quantized,
@@ -271,15 +272,16 @@ class Conv2D(Convolution):
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         geometry = convolution_geometry(node)
+        if not is_quantized(node.input(0)) and not is_hybrid(node):
+            if not has_finite_weights(node) or not takes_bias(node, geometry):
+                return False
+            lower_float(node, lowering, geometry)
+            return True
         if not has_constant_weights(node):
             return False
         if is_hybrid(node):
             symmetric = self.quantizes_symmetrically(node)
             lower_hybrid(node, lowering, geometry, symmetric=symmetric, together=symmetric)
-        elif not is_quantized(node.input(0)):
-            if not has_finite_weights(node):
-                return False
-            lower_float(node, lowering, geometry)
         elif kernels_scale(node, self.channel_axis):
             lower_quantized(node, lowering, geometry)
         else:

@@ -71,8 +71,10 @@ def kernels_scale(node: Node, channel_axis: int) -> bool:
     return bool(np.all(shifts < 15) and np.all(largest < 1 << 31))
 
 
-def lower_float(node: Node, lowering: Lowering, g: Window) -> None:
-    """CONV_2D on float32."""
+def lower_float(
+    node: Node, lowering: Lowering, g: Window, addition: tuple[Node, Tensor] | None = None
+) -> None:
+    """CONV_2D on float32; with an ``addition``, an ADD and the tensor it adds to the result, that too."""
     from minilite_kernels import convolution, matmul
 
     depth = g.kernel_h * g.kernel_w * (g.in_c // g.groups)
@@ -81,21 +83,25 @@ def lower_float(node: Node, lowering: Lowering, g: Window) -> None:
     chunk = grain(pixels, depth * g.out_c, matmul.ROWS)
     shared = {
         "x": node.input(0),
-        "weights": lowering.constant(node.input(1), _pack_float, g.groups),
-        "bias": _packed_columns(bias_or_zeros(node, g), g),
+        "weights": lowering.constant(node.input(1), pack_float, g.groups),
+        "bias": _padded_bias(node, g),
         "out": node.output,
         "low": low,
         "high": high,
     }
+    matmul_kernel, convolve_kernel = matmul.matmul_float, convolution.convolve_float
+    if addition is not None:
+        add, addend = addition
+        sum_low, sum_high = output_range(add.options.fused_activation_function, add.output)
+        shared |= {"addend": addend, "out": add.output, "sum_low": sum_low, "sum_high": sum_high}
+        matmul_kernel, convolve_kernel = matmul.matmul_add_float, convolution.convolve_add_float
     if (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w, g.groups) == (1, 1, 1, 1, 1):
         # The picture is the matrix: nothing to gather.
-        lowering.step(
-            matmul.matmul_float, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared
-        )
+        lowering.step(matmul_kernel, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared)
         return
     chunk = _chunk_of_patches(chunk, 4 * depth)
     lowering.step(
-        convolution.convolve_float,
+        convolve_kernel,
         node,
         extent=pixels,
         grain=chunk,
@@ -105,6 +111,19 @@ def lower_float(node: Node, lowering: Lowering, g: Window) -> None:
         out_c=g.out_c,
         **shared,
     )
+
+
+def takes_bias(node: Node, g: Window) -> bool:
+    """Whether the float kernels can read the bias: a constant, or computed and as wide as their panels."""
+    from minilite_kernels import matmul
+
+    bias = node.optional_input(2)
+    return bias is None or bias.is_constant or (g.groups == 1 and matmul.pad_columns(g.out_c) == g.out_c)
+
+
+def _padded_bias(node: Node, g: Window) -> Array | Tensor:
+    bias = node.optional_input(2)
+    return bias if bias is not None and not bias.is_constant else _packed_columns(bias_or_zeros(node, g), g)
 
 
 def lower_quantized(node: Node, lowering: Lowering, g: Window) -> None:
@@ -237,7 +256,8 @@ def _packed_columns(values: Array, g: Window) -> Array:
     return matmul.in_groups(matmul.pack_columns, values, g.groups)
 
 
-def _pack_float(filters: Array, groups: int) -> Array:
+def pack_float(filters: Array, groups: int) -> Array:
+    """Filters [out_c, kernel_h, kernel_w, in_c] as the panels of ``minilite_kernels.matmul``."""
     from minilite_kernels import matmul
 
     return matmul.in_groups(matmul.pack_panels, filters.reshape(len(filters), -1), groups)

@@ -137,7 +137,8 @@ class _Resize(Op):
 class ResizeBilinear(_Resize):
     """Bilinear interpolation of a picture [batch, height, width, channels] to a size [2] (int32).
 
-    Quantized values are interpolated as they are, whatever the scales of input and output. uint8 is
+    Quantized values are interpolated as they are, whatever the scales of input and output. A single pixel,
+    and a picture of the size that it has already, are copied. uint8 is
     computed in float32 and rounded half up, int8 and int16 in fixed point and rounded half away from zero
     (TFLite's ``kernels/resize_bilinear.cc``, ``reference/resize_bilinear.h``).
     """
@@ -156,6 +157,9 @@ class ResizeBilinear(_Resize):
         assert x is not None
         assert size is not None
         _, out_h, out_w, _ = self._shape(node, size.tolist())
+        if x.shape[1:3] in ((1, 1), (out_h, out_w)):
+            # Nothing lies between: copied, as what is mixed with nothing, so that infinities stay.
+            return (np.broadcast_to(x, (len(x), out_h, out_w, x.shape[3])),)
         if x.dtype in _FIXED:
             rows = interpolation_fixed_point(x.shape[1], out_h, node.options)
             columns = interpolation_fixed_point(x.shape[2], out_w, node.options)
@@ -177,6 +181,16 @@ class ResizeBilinear(_Resize):
             return False
         batch, in_h, in_w, channels = node.input(0).shape
         _, out_h, out_w, _ = node.output.shape
+        if (in_h, in_w) == (out_h, out_w):
+            lowering.alias(node.output, node.input(0))
+            return True
+        if (in_h, in_w) == (1, 1):
+            sizes = {"pixels": out_h * out_w, "channels": channels}
+            chunk = grain(batch * out_h * out_w, 4 * channels)
+            repeated = {"x": node.input(0), "out": node.output, **sizes}
+            extent = batch * out_h * out_w
+            lowering.step(resize.repeat_pixel, node, extent=extent, grain=chunk, **repeated)
+            return True
         fixed = node.input(0).dtype in _FIXED
         tables = interpolation_fixed_point if fixed else interpolation
         row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)

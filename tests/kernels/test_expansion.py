@@ -52,7 +52,7 @@ def at_once(
 
 @settings(max_examples=40)
 @given(
-    w=windows(st.sampled_from([WIDTH, 2 * WIDTH, 3 * WIDTH, 5 * WIDTH]), dilation=3),
+    w=windows(st.sampled_from([WIDTH, WIDTH + 3, 3 * WIDTH, 3 * WIDTH + 1, 5 * WIDTH]), dilation=3),
     batch=st.integers(1, 2),
     depth=st.integers(1, 140),
     band=st.integers(1, 12),

@@ -42,6 +42,19 @@ def test_two_by_two() -> None:
     assert multiply(x, weights, bias, low=0, high=30).tolist() == [[27, 0], [30, 0]]
 
 
+def test_an_addend_comes_after_the_clamp_and_before_another() -> None:
+    columns = PANEL + WIDTH - 1
+    x, weights = np.array([[1], [2], [3]], np.float32), np.ones((columns, 1), np.float32)
+    addend = np.arange(3 * columns, dtype=np.float32).reshape(3, columns)
+    out = call(
+        matmul.matmul_add_float, 3 * columns, np.float32, extent=3,
+        x=x, weights=matmul.pack_panels(weights), bias=matmul.pack_columns(np.zeros(columns, np.float32)),
+        addend=addend, depth=1, columns=columns, low=0, high=2, sum_low=3, sum_high=9 + columns,
+    )  # fmt: skip
+    expected = (np.array([[1], [2], [2]]) + addend).clip(3, 9 + columns)
+    np.testing.assert_array_equal(out.reshape(3, columns), expected)
+
+
 def test_a_nan_passes_the_clamp() -> None:
     x = np.array([[np.nan], [1]], np.float32)
     result = multiply(x, np.ones((1, 1), np.float32), np.zeros(1, np.float32), low=0, high=6)

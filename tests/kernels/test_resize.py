@@ -89,6 +89,13 @@ def test_twice_as_large(dtype: Any, middle: float) -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_one_pixel_is_repeated(dtype: Any) -> None:
+    x = np.arange(2 * 5).astype(dtype)
+    out = call(resize.repeat_pixel, 2 * 3 * 5, dtype, extent=2 * 3, x=x, pixels=3, channels=5)
+    assert out.reshape(2, 3, 5).tolist() == [[row] * 3 for row in x.reshape(2, 5).tolist()]
+
+
 def test_signed_integers_round_half_away_from_zero() -> None:
     x = np.array([-1, -2, 1, 2, -1, 0], np.int8).reshape(1, 1, 6, 1)
     between = Axis([0, 2, 4], [1, 3, 5], [ONE // 2] * 3)

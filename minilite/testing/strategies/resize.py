@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from minilite import ops
 from minilite.graph import TensorType
-from minilite.testing.cases import Case, strategy
+from minilite.testing.cases import Case, known_fault, strategy
 from minilite.testing.draw import specs, type_of, with_inputs
 from minilite.testing.models import constant, one_op
 
 _SIZES = st.one_of(st.integers(1, 9), st.integers(1, 40))
+
+
+known_fault(
+    "RESIZE_BILINEAR",
+    "float32",
+    runtime="litert-ref",
+    reason="multiplies infinities by weights of zero, which makes NaN of them, where nothing is between two "
+    "pixels: in a picture of one pixel or of the size asked for, which minilite copies",
+    when=lambda case: _is_copied(case) and not np.isfinite(case.inputs[0]).all(),
+)
+
+
+def _is_copied(case: Case) -> bool:
+    picture = case.inputs[0].shape[1:3]
+    size = case.graph.main.tensors[1].data
+    assert size is not None
+    return picture in ((1, 1), tuple(size.tolist()))
 
 
 @strategy("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", variants=("float32", "uint8", "int8", "int16"))
