@@ -62,6 +62,19 @@ class PythonStep:
 Step: TypeAlias = KernelStep | PythonStep
 
 
+@dataclass(frozen=True, eq=False)
+class FaultNote:
+    """A kernel's fault argument: where it notes an index in ``tensor`` that points outside."""
+
+    node: Node
+    tensor: Tensor
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a fault's words."""
+        return np.dtype(np.int64)
+
+
 @dataclass(frozen=True)
 class Buffer:
     """Where a tensor lives in the block; ``owner`` is the tensor's number."""
@@ -200,6 +213,9 @@ class _Builder:
         made = Tensor(number, f"temporary {number}", kind, (size,), (size,))
         self.tensors.append(made)
         return made
+
+    def fault(self, node: Node, tensor: Tensor) -> FaultNote:
+        return FaultNote(node, tensor)
 
     def alias(self, output: Tensor, source: Tensor) -> None:
         owner = self._owner_of(source)

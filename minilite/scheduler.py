@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from minilite_kernels import walker
 from minilite_kernels.compilation import set_cache_directory
+from minilite_kernels.kernel import FAULT_WORDS
 
 from minilite import cache, memory
 from minilite.calls import SubgraphCalls
 from minilite.errors import InvokeError, TensorValueError
 from minilite.executor import Executor, Progress, not_kept, processors
 from minilite.graph import Array, Graph, Node, Subgraph, Tensor
-from minilite.plan import KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
+from minilite.ops.checks import outside
+from minilite.plan import FaultNote, KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
 from minilite.reference import evaluate
 
@@ -173,6 +175,7 @@ class PlanExecutor:
             else:
                 shared = self._program.can_be_shared(begin, end)
                 self._team.run(self._program.walk(begin, end), alone=not shared)
+                self._program.check_faults()
 
     def is_compiled(self, operator: int) -> bool:
         """See ``Executor.is_compiled``; what needs no step at all counts as compiled."""
@@ -214,6 +217,9 @@ class _Program:
         self._scratch = aligned_empty(scratch * threads)
         self._scratch_addresses = [self._scratch.ctypes.data + scratch * i for i in range(threads)]
         self._constants: dict[int, Array] = {}
+        self._fault_notes: list[FaultNote] = []
+        notes = (v for s in plan.steps() if isinstance(s, KernelStep) for v in s.arguments.values())
+        self._faults = np.zeros((sum(isinstance(v, FaultNote) for v in notes), FAULT_WORDS), np.int64)
         self._rows: list[np.ndarray[Any, np.dtype[np.int64]]] = []
         self._steps = np.zeros((sum(len(s) for s in plan.stages), walker.STEP_FIELDS), np.int64)
         self._stages = np.zeros((len(plan.stages), walker.STAGE_FIELDS), np.int64)
@@ -239,6 +245,23 @@ class _Program:
             run(*addresses, self._scratch_addresses[thread], first, last, thread, self.threads)
 
         return work
+
+    def check_faults(self) -> None:
+        """Raise what kernels have noted since the last time; of the first operator in the plan's order."""
+        if not self._faults.any():
+            return
+        number = int(np.argmax(self._faults[:, 0] > 0))
+        place, value, limit = (int(word) for word in self._faults[number])
+        self._faults[...] = 0
+        note = self._fault_notes[number]
+        index = tuple(int(i) for i in np.unravel_index(place - 1, note.tensor.shape))
+        raise InvokeError(
+            f"{note.node.operator}: {note.tensor}: {outside(value, index, limit)}",
+            op_index=note.node.operator.index,
+            op_name=note.node.operator.name,
+            tensor=note.tensor.index,
+            rule="index-range",
+        )
 
     def can_be_shared(self, first: int, last: int) -> bool:
         """Whether any stage has work for a second thread."""
@@ -279,6 +302,9 @@ class _Program:
 
     def _flat(self, value: Any) -> Any:
         """A step's symbolic argument as what the kernel gets."""
+        if isinstance(value, FaultNote):
+            self._fault_notes.append(value)
+            return self._faults[len(self._fault_notes) - 1]
         if not isinstance(value, Tensor):
             return value
         if value.data is None:

@@ -41,7 +41,13 @@ Output = Annotated[Array, "output"]
 Scratch = Annotated[Array, "scratch"]
 """A flat array of the calling thread's own, with no particular content."""
 
-Role = Literal["input", "output", "scratch", "int", "float", "record"]
+Fault = Annotated[Array, "fault"]
+"""Where a kernel notes that data are wrong (``note_fault``); the run then ends in an error."""
+
+Role = Literal["input", "output", "scratch", "fault", "int", "float", "record"]
+
+FAULT_WORDS = 3
+"""int64 words of a fault: 1 + the place of the wrong value (0: none), the value, what it has to be below."""
 
 ENTRY = types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64)
 """Signature of every compiled entry: (row, address of the thread's scratch, start, stop)."""
@@ -65,7 +71,7 @@ class Parameter:
     @property
     def is_array(self) -> bool:
         """Whether the row holds an address and a length."""
-        return self.role in ("input", "output", "scratch")
+        return self.role in ("input", "output", "scratch", "fault")
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,16 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 helper = numba.njit(error_model="numpy", nogil=True)
 """Decorator for functions that kernels call: compiled into each of them, no interface of its own."""
+
+
+@helper
+def note_fault(fault: Any, place: int, value: int, limit: int) -> None:
+    """Note that the index at ``place`` of its array is not in ``range(limit)``; the first place is kept.
+
+    Threads that note at the same time may overwrite each other: any of their notes will do.
+    """
+    if fault[0] == 0 or place < fault[0] - 1:
+        fault[0], fault[1], fault[2] = place + 1, value, limit
 
 
 class Entry:

@@ -132,6 +132,9 @@ class Lowering(Protocol):
     def temporary(self, kind: TensorType, size: int) -> Tensor:
         """A flat array of the run's own, that one step of an operator writes and its next ones read."""
 
+    def fault(self, node: Node, tensor: Tensor) -> Any:
+        """For a kernel's fault parameter: where it notes an index in ``tensor`` that points outside."""
+
     def alias(self, output: Tensor, source: Tensor) -> None:
         """Let ``output`` be the same memory as ``source``: no step, no copy."""
 

@@ -231,14 +231,13 @@ def check_indices(node: Node, tensor: Tensor, indices: Array, limits: Sequence[i
         return
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     limit = limits if isinstance(limits, int) else limits[place[-1]]
-    refuse(
-        node,
-        f"index {int(indices[place])} at {list(place)} is outside 0..{limit - 1}"
-        if limit
-        else f"index {int(indices[place])} at {list(place)} points into an empty axis",
-        rule="index-range",
-        tensor=tensor,
-    )
+    refuse(node, outside(int(indices[place]), place, limit), rule="index-range", tensor=tensor)
+
+
+def outside(value: int, place: Sequence[int], limit: int) -> str:
+    """What is said of an index that is not in ``range(limit)``."""
+    where = f"is outside 0..{limit - 1}" if limit else "points into an empty axis"
+    return f"index {value} at {list(place)} {where}"
 
 
 def flexbuffer_options(node: Node) -> dict[str, Any]:

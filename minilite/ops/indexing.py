@@ -11,8 +11,8 @@ from math import prod
 
 import numpy as np
 
-from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.graph import Array, Node, Shape, Tensor, TensorType
+from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -22,6 +22,7 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.lowering import grain
 
 _INDICES = (TensorType.INT32, TensorType.INT64, TensorType.INT16)
 
@@ -94,6 +95,41 @@ class Gather(_Gathering):
         shape = (*x.shape[:axis], *positions.shape[batch_dims:], *x.shape[axis + 1 :])
         return (gathered.swapaxes(1, 2).reshape(shape),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.indexing import GatherLayout, gather
+
+        x, positions = node.input(0), node.input(1)
+        if not _kernels_move(x, positions):
+            return False
+        axis, batch_dims = gather_axes(node)
+        layout = GatherLayout(
+            outer=prod(x.shape[batch_dims:axis]),
+            axis=x.shape[axis],
+            inner=prod(x.shape[axis + 1 :]),
+            taken=prod(positions.shape[batch_dims:]),
+        )
+        extent = prod(x.shape[:axis])
+        lowering.step(
+            gather,
+            node,
+            extent=extent,
+            grain=grain(extent, 8 * layout.taken * layout.inner),
+            x=x,
+            positions=positions,
+            out=node.output,
+            fault=lowering.fault(node, positions),
+            w=layout,
+        )
+        return True
+
+
+_MOVED = (TensorType.FLOAT32, TensorType.INT32, TensorType.INT64, TensorType.INT8, TensorType.UINT8)
+
+
+def _kernels_move(tensor: Tensor, indices: Tensor) -> bool:
+    """Whether kernels are compiled for it: the types that models gather from, by the usual indices."""
+    return tensor.type in _MOVED and indices.type is not TensorType.INT16 and tensor.size > 0
+
 
 def gather_axes(node: Node) -> tuple[int, int]:
     """``axis`` and ``batch_dims`` of a GATHER counted from the front; refuses what does not fit."""
@@ -153,6 +189,28 @@ class GatherNd(_Gathering):
         flat = x.reshape(prod(x.shape[:depth]), *x.shape[depth:])
         # Of strings a scalar would come out as bytes, which are no array.
         return (np.asarray(flat[_flat_positions(coordinates, x.shape[:depth])], x.dtype),)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.indexing import gather_nd
+
+        x, coordinates = node.input(0), node.input(1)
+        depth = coordinates.shape[-1]
+        if not _kernels_move(x, coordinates) or depth == 0:
+            return False
+        extent, inner = prod(coordinates.shape[:-1]), prod(x.shape[depth:])
+        lowering.step(
+            gather_nd,
+            node,
+            extent=extent,
+            grain=grain(extent, 8 * (depth + inner)),
+            x=x,
+            coordinates=coordinates,
+            limits=np.array(x.shape[:depth], np.int64),
+            out=node.output,
+            fault=lowering.fault(node, coordinates),
+            inner=inner,
+        )
+        return True
 
 
 def _flat_positions(coordinates: Array, shape: Shape) -> Array:
@@ -218,6 +276,28 @@ class ScatterNd(Op):
         np.add.at(out, positions, slices.reshape(positions.size, out.shape[1]))
         return (out.reshape(shape),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.indexing import scatter_nd
+
+        coordinates, slices = node.input(0), node.input(1)
+        shape = constant_integers(node.input(2))
+        depth = coordinates.shape[-1]
+        if shape is None or not _kernels_move(slices, coordinates) or depth == 0:
+            return False
+        lowering.step(
+            scatter_nd,
+            node,
+            extent=1,
+            grain=1,
+            coordinates=coordinates,
+            slices=slices,
+            limits=np.array(shape[:depth], np.int64),
+            out=node.output,
+            fault=lowering.fault(node, coordinates),
+            inner=prod(shape[depth:]),
+        )
+        return True
+
 
 @operator("ONE_HOT")
 class OneHot(Op):
@@ -270,6 +350,28 @@ class OneHot(Op):
         self._output_shape(node, count)
         places = np.arange(count, dtype=np.int64).reshape(-1, *[1] * (indices.ndim - axis))
         return (np.where(np.expand_dims(indices, axis) == places, on.ravel()[0], off.ravel()[0]),)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.indexing import one_hot
+
+        indices, depth = node.input(0), constant_integers(node.input(1))
+        if depth is None or not _kernels_move(node.output, indices):
+            return False
+        axis = one_hot_axis(node)
+        extent, inner = prod(indices.shape[:axis]), prod(indices.shape[axis:])
+        lowering.step(
+            one_hot,
+            node,
+            extent=extent,
+            grain=grain(extent, 8 * depth[0] * inner),
+            indices=indices,
+            on=node.input(2),
+            off=node.input(3),
+            out=node.output,
+            depth=depth[0],
+            inner=inner,
+        )
+        return True
 
 
 def one_hot_axis(node: Node) -> int:

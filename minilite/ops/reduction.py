@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -20,6 +20,7 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.lowering import LEAST_CHUNKS, SMALL_STEP, grain, shifts_fit
 from minilite.quantization import (
     Int64Array,
     integer_range,
@@ -29,6 +30,9 @@ from minilite.quantization import (
     requantize,
 )
 
+if TYPE_CHECKING:
+    from minilite_kernels.reduction import Layout
+
 _NUMBERS = (
     TensorType.FLOAT32,
     TensorType.INT32,
@@ -37,6 +41,9 @@ _NUMBERS = (
     TensorType.INT8,
     TensorType.INT16,
 )
+
+_REDUCED = (TensorType.FLOAT32, TensorType.INT32, TensorType.UINT8, TensorType.INT8)
+"""What kernels are compiled for: the types that models reduce."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,14 @@ class ReducerOptions:
     """Schema table ``ReducerOptions``."""
 
     keep_dims: bool = False
+
+
+_MOST_LANES = 1024
+"""Elements that a kernel reduces side by side: they stay in the nearest cache."""
+
+
+_SHORT_ROW = 16
+"""Elements below which rows of one column are reduced many at a time."""
 
 
 class _Reduction(Op):
@@ -96,6 +111,36 @@ class _Reduction(Op):
         """``rows`` [*kept axes, elements] reduced along the last axis."""
         raise NotImplementedError
 
+    def span(self, node: Node) -> tuple[int, int, int] | None:
+        """(outer, length, inner) if all reduced axes are neighbours, which is what kernels take.
+
+        Axes of size 1 are neighbours of any. None if they are not, are computed, or nothing is there.
+        """
+        x, axes = node.input(0), constant_integers(node.input(1))
+        if axes is None or x.size == 0:
+            return None
+        reduced = [axis for axis in self.axes(node, axes) if x.shape[axis] > 1]
+        if not reduced:
+            return x.size, 1, 1
+        first, last = reduced[0], reduced[-1]
+        if any(x.shape[axis] > 1 and axis not in reduced for axis in range(first, last)):
+            return None
+        return prod(x.shape[:first]), prod(x.shape[first : last + 1]), prod(x.shape[last + 1 :])
+
+    def _lower(self, node: Node, lowering: Lowering, kernel: Any, lanes: Any, **arguments: Any) -> bool:
+        """A step of a kernel that takes the tensor in a ``Layout``, with ``lanes`` of that type."""
+        span = self.span(node)
+        if span is None:
+            return False
+        layout = _layout(*span)
+        extent = span[0] * layout.blocks if layout.fold else -(-span[0] // layout.width)
+        # Moving the values takes as long as some 8 multiply-adds each.
+        chunk = grain(extent, 8 * node.input(0).size // extent)
+        arguments |= {"x": node.input(0), "out": node.output, "w": layout}
+        scratch = lowering.scratch(lanes, layout.width * max(layout.fold, 1))
+        lowering.step(kernel, node, extent=extent, grain=chunk, lanes=scratch, **arguments)
+        return True
+
     def _check_quantization(self, node: Node) -> None:
         """Refuse quantized tensors that the operator cannot use."""
         raise NotImplementedError
@@ -105,6 +150,24 @@ class _Reduction(Op):
         x = node.input(0)
         axes = constant_integers(node.input(1))
         return prod(x.shape if axes is None else (x.shape[axis] for axis in self.axes(node, axes)))
+
+
+def _layout(outer: int, length: int, inner: int) -> Layout:
+    """How a kernel goes about it: which elements it reduces side by side."""
+    from minilite_kernels.reduction import Layout
+
+    if inner == 1 and length < _SHORT_ROW and outer > 1:
+        return Layout(outer, length, inner, blocks=1, width=min(outer, _MOST_LANES // 4), fold=0)
+    # Several blocks only where there are columns enough for each, and work enough to share.
+    blocks = 1
+    if outer < LEAST_CHUNKS and length * inner > SMALL_STEP:
+        blocks = max(1, min(inner // 64, LEAST_CHUNKS))
+    width = -(-inner // blocks)
+    blocks = -(-inner // width)
+    fold = 1
+    while blocks == 1 and 2 * fold <= length and 2 * fold * width <= _MOST_LANES:
+        fold *= 2
+    return Layout(outer, length, inner, blocks, width, fold)
 
 
 def _rows(x: Array, axes: Sequence[int]) -> Array:
@@ -154,6 +217,28 @@ class _Addition(_Reduction):
         limits = integer_range(node.output.dtype)
         return requantize(sums, *self.scaling(node, length), node.output, limits)
 
+    def _lower_sum(self, node: Node, lowering: Lowering, *, mean: bool) -> bool:
+        from minilite_kernels import reduction
+        from minilite_kernels.requantize import Scaling
+
+        x, length = node.input(0), self.length(node)
+        divisor = length if mean else 1
+        if x.type not in _REDUCED:
+            return False
+        if x.type is TensorType.FLOAT32:
+            return self._lower(node, lowering, reduction.sum_float, np.float32, divisor=divisor)
+        if not is_quantized(x):
+            return self._lower(node, lowering, reduction.sum_integer, np.int64, divisor=divisor)
+        a, b = x.quantization, node.output.quantization
+        assert a is not None
+        assert b is not None
+        if not length or not shifts_fit(self.scaling(node, length)[1]):
+            return False
+        low, high = integer_range(x.dtype)
+        scaling = Scaling(a.zero_point * length, *self.scaling(node, length))
+        units = {"scaling": scaling, "out_zero": b.zero_point, "low": low, "high": high}
+        return self._lower(node, lowering, reduction.sum_quantized, np.int32, **units)
+
 
 @operator("SUM")
 class Sum(_Addition):
@@ -168,6 +253,9 @@ class Sum(_Addition):
         if is_quantized(node.input(0)):
             return self._quantized(node, rows)
         return np.asarray(np.add.reduce(rows, axis=-1, dtype=rows.dtype))
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        return self._lower_sum(node, lowering, mean=False)
 
     def tolerance(self, node: Node) -> Tolerance:
         return _rounding_of_sum(self.length(node), 0)
@@ -198,6 +286,9 @@ class Mean(_Addition):
         # As many more bits as the quotient leaves free, within what the shift afterwards can take.
         spare = min(length.bit_length() - 1, 32, 31 + shift)
         return (multiplier << spare) // length, shift - spare
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        return self._lower_sum(node, lowering, mean=True)
 
     def tolerance(self, node: Node) -> Tolerance:
         length = self.length(node)
@@ -266,6 +357,18 @@ class ReduceProd(_Reduction):
         product = _scaled_product(product, multiplier, shift)
         return np.clip(product + b.zero_point, *limits).astype(rows.dtype)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.reduction import reduce_prod
+
+        x, span = node.input(0), self.span(node)
+        if span is None or is_quantized(x) or x.type not in _REDUCED:
+            return False
+        outer, length, inner = span
+        layout = {"length": length, "inner": inner}
+        chunk = grain(outer * inner, 8 * length)
+        lowering.step(reduce_prod, node, extent=outer * inner, grain=chunk, x=x, out=node.output, **layout)
+        return True
+
     def tolerance(self, node: Node) -> Tolerance:
         return EXACT
 
@@ -310,6 +413,21 @@ class _Extreme(_Reduction):
         if np.isnan(rows[0]):
             return rows[:1]
         return np.asarray(self.choose.reduce(rows))
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import reduction
+
+        x = node.input(0)
+        if x.type not in _REDUCED:
+            return False
+        kernel = reduction.reduce_max if self.sign > 0 else reduction.reduce_min
+        start = np.array([self.start(x.dtype)], x.dtype)
+        axes = constant_integers(node.input(1)) or ()
+        starts = {
+            "lowest" if self.sign > 0 else "highest": start,
+            "whole": len(self.axes(node, axes)) == len(x.shape),
+        }
+        return self._lower(node, lowering, kernel, x.dtype, **starts)
 
 
 @operator("REDUCE_MAX")

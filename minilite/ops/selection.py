@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -115,6 +116,25 @@ class _ArgSelect(Op):
         best = self.extreme.reduce(x, axis=position, keepdims=True)
         return (np.argmax(x == best, axis=position).astype(node.output.dtype),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import selection
+
+        x, axis = node.input(0), constant_integers(node.input(1))
+        if axis is None or x.type is TensorType.BOOL or not x.size:
+            return False
+        largest = self.extreme is np.fmax
+        position = self._axis(node, axis[0])
+        size, inner = x.shape[position], prod(x.shape[position + 1 :])
+        shared: dict[str, Any] = {"x": x, "out": node.output, "size": size}
+        if inner == 1:
+            kernel = selection.argmax_last if largest else selection.argmin_last
+        else:
+            kernel = selection.argmax_inner if largest else selection.argmin_inner
+            shared |= {"inner": inner, "best": lowering.scratch(x.dtype, inner)}
+        extent = x.size // (size * inner)
+        lowering.step(kernel, node, extent=extent, grain=grain(extent, 8 * size * inner), **shared)
+        return True
+
 
 @operator("ARG_MAX")
 class ArgMax(_ArgSelect):
@@ -122,19 +142,6 @@ class ArgMax(_ArgSelect):
 
     options = ArgMaxOptions
     extreme = np.fmax
-
-    def lower(self, node: Node, lowering: Lowering) -> bool:
-        from minilite_kernels.selection import argmax_last
-
-        x = node.input(0)
-        axis = constant_integers(node.input(1))
-        if axis is None or axis[0] % len(x.shape) != len(x.shape) - 1 or x.type is TensorType.BOOL:
-            return False
-        size = x.shape[-1]
-        extent = node.output.size
-        chunk = grain(extent, 8 * size)
-        lowering.step(argmax_last, node, extent=extent, grain=chunk, x=x, out=node.output, size=size)
-        return True
 
 
 @operator("ARG_MIN")

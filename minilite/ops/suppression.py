@@ -13,7 +13,7 @@ import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops import heaps
-from minilite.ops.base import Op, Tolerance, operator, refuse, ulps
+from minilite.ops.base import Lowering, Op, Tolerance, operator, refuse, ulps
 from minilite.ops.checks import check_arity, check_rank, check_size, check_types, constant_integers
 
 _FLOAT, _INT = TensorType.FLOAT32, TensorType.INT32
@@ -56,6 +56,9 @@ class _Suppression(Op):
             refuse(node, f"must have one score for each box of {boxes}", rule="score-count", tensor=scores)
         for position, rule in zip(range(2, count), _SCALARS, strict=False):
             check_size(node, node.input(position), 1, rule)
+        sigma = node.input(5).data if self.scalars > 3 else None
+        if sigma is not None:
+            self._check_sigma(node, sigma)
         most = constant_integers(node.input(2))
         shape = None if most is None else (self._checked(node, most[0]),)
         return (*[shape] * (len(outputs) - 1), ())
@@ -68,18 +71,50 @@ class _Suppression(Op):
             refuse(node, f"is {most}, but must be at least 0", rule="max-output-size", tensor=node.input(2))
         return most
 
+    def _check_sigma(self, node: Node, value: Array) -> float:
+        sigma = float(value.ravel()[0])
+        if sigma < 0:
+            refuse(node, f"is {sigma}, but must be at least 0", rule="sigma", tensor=node.input(5))
+        return sigma
+
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         values = [value for value in inputs if value is not None]
         boxes, scores, most, overlap, least = values[:5]
-        sigma = float(values[5].ravel()[0]) if len(values) > 5 else 0.0
-        if sigma < 0:
-            refuse(node, f"is {sigma}, but must be at least 0", rule="sigma", tensor=node.input(5))
+        sigma = self._check_sigma(node, values[5]) if len(values) > 5 else 0.0
         count = self._checked(node, int(most.ravel()[0]))
         chosen, kept = _select(boxes, scores, count, overlap.ravel()[0], least.ravel()[0], sigma)
         found = np.array(len(chosen), np.int32)
         indices, best = np.zeros(count, np.int32), np.zeros(count, scores.dtype)
         indices[: len(chosen)], best[: len(chosen)] = chosen, kept
         return (indices, best, found) if len(node.outputs) == 3 else (indices, found)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels.suppression import suppress
+
+        most = constant_integers(node.input(2))
+        boxes, soft = node.input(0), len(node.outputs) == 3
+        if not most or not most[0] or (soft and not node.input(5).is_constant):
+            return False
+        count = boxes.shape[0]
+        lowering.step(
+            suppress,
+            node,
+            extent=1,
+            grain=1,
+            boxes=boxes,
+            scores=node.input(1),
+            limit=node.input(3),
+            least=node.input(4),
+            sigma=node.input(5) if soft else np.zeros(1, np.float32),
+            indices=node.outputs[0],
+            kept=node.outputs[1] if soft else lowering.temporary(_FLOAT, most[0]),
+            found=node.outputs[-1],
+            keys=lowering.scratch(np.float32, count),
+            items=lowering.scratch(np.int32, count),
+            seen=lowering.scratch(np.int32, count),
+            most=most[0],
+        )
+        return True
 
 
 @operator("NON_MAX_SUPPRESSION_V4")

@@ -1,4 +1,4 @@
-"""ARG_MAX: the first of the largest."""
+"""ARG_MAX and ARG_MIN: the first of the largest, and of the smallest."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
-from minilite_kernels.selection import argmax_last
+from minilite_kernels.kernel import ScratchSpace
+from minilite_kernels.selection import argmax_inner, argmax_last, argmin_inner, argmin_last
 
 from tests.kernels.harness import Array, call
 
 
-def argmax(x: Array, dtype: Any = np.int64) -> Array:
+def argmax(x: Array, dtype: Any = np.int64, kernel: Any = argmax_last) -> Array:
     rows, size = x.shape
-    return call(argmax_last, rows, dtype, extent=rows, x=x, size=size)
+    return call(kernel, rows, dtype, extent=rows, x=x, size=size)
 
 
 def test_the_first_of_equals_wins() -> None:
@@ -47,3 +48,15 @@ def test_any_size(rows: int, size: int, dtype: Any, seed: int) -> None:
     # Few values: ties everywhere.
     x = np.random.default_rng(seed).integers(0, 5, (rows, size)).astype(dtype)
     np.testing.assert_array_equal(argmax(x), np.argmax(x, axis=1))
+    np.testing.assert_array_equal(argmax(-x, kernel=argmin_last), np.argmin(-x, axis=1))
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 40), st.integers(0, 99))
+def test_an_axis_that_is_not_the_last(outer: int, size: int, inner: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.choice(np.array([np.nan, -1, 0, 2, np.inf, -np.inf], np.float32), (outer, size, inner))
+    shared: dict[str, Any] = {"size": size, "inner": inner, "best": ScratchSpace(np.dtype(np.float32), inner)}
+    for kernel, best in ((argmax_inner, np.fmax), (argmin_inner, np.fmin)):
+        y = call(kernel, outer * inner, np.int32, extent=outer, x=x, **shared)
+        expected = np.argmax(x == best.reduce(x, axis=1, keepdims=True), axis=1)
+        np.testing.assert_array_equal(y.reshape(outer, inner), expected)

@@ -193,3 +193,33 @@ def test_refuses(rule: str, graph: Graph) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(graph)
     assert caught.value.rule == rule
+
+
+def test_a_position_that_a_kernel_finds_wrong_ends_the_run() -> None:
+    executor = create_executor(prepare(gather(tensor((3,)), tensor((2, 2), I32))))
+    if not executor.is_compiled(0):
+        pytest.skip("kernels need Numba")
+    x = np.array([1, 2, 3], np.float32)
+    for _ in range(2):  # the next run knows nothing of it
+        with pytest.raises(InvokeError, match=r"'input_1'.*index 7 at \[1, 0\] is outside 0\.\.2") as caught:
+            run(executor, [x, np.array([[0, 1], [7, -1]], np.int32)])
+        assert (caught.value.rule, caught.value.tensor) == ("index-range", 1)
+        assert run(executor, [x, np.array([[0, 1], [2, 2]], np.int32)])[0].tolist() == [[1, 2], [3, 3]]
+    executor.close()
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        gather(tensor((4, 8)), tensor((1, 1), I32)),
+        gather(tensor((3,), I32), integers(0, 1)),
+        one_op("GATHER_ND", [tensor((1, 5, 4)), tensor((6, 2), I64)], [tensor()]),
+        scatter(np.zeros((2, 1)), tensor((2, 3)), integers(5, 3)),
+        one_hot(16, -1),
+    ],
+)
+def test_what_models_use_has_a_kernel(graph: Graph) -> None:
+    pytest.importorskip("numba", reason="kernels need Numba")
+    executor = create_executor(prepare(graph))
+    assert executor.is_compiled(0)
+    executor.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minilite.errors import InvokeError, PrepareError
+from minilite.executor import create_executor
 from minilite.graph import Graph, TensorType
 from minilite.ops.reduction import ReducerOptions
 from minilite.prepare import prepare
@@ -206,3 +207,22 @@ def test_refuses(rule: str, graph: Graph) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(graph)
     assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        reduction("MEAN", tensor((1, 6, 6, 3)), [1, 2], keep=True),
+        reduction("MEAN", tensor((1, 6, 6, 3), I8, scale=1.0), [1, 2], tensor((), I8, scale=1.0), keep=True),
+        reduction("MEAN", tensor((1, 5, 64)), [-1]),
+        reduction("SUM", tensor((1, 9, 2)), [2]),
+        reduction("REDUCE_MAX", tensor((1, 1, 1, 32)), [0, 1, 2, 3]),
+        reduction("REDUCE_MIN", tensor((1, 7, 9)), [1, 2]),
+        reduction("REDUCE_PROD", tensor((2,), I32), [0]),
+    ],
+)
+def test_what_models_use_has_a_kernel(graph: Graph) -> None:
+    pytest.importorskip("numba", reason="kernels need Numba")
+    executor = create_executor(prepare(graph))
+    assert executor.is_compiled(0)
+    executor.close()
