@@ -185,8 +185,10 @@ def test_an_interrupt_shows_what_was_found_by_then(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    time.sleep(4)
+    while not list(tmp_path.glob("minilite-fuzz-*/1")) and child.poll() is None:
+        time.sleep(0.1)  # until both processes have had a case
     child.send_signal(signal.SIGINT)
     output, errors = child.communicate(timeout=30)
     assert child.returncode == 130, errors
