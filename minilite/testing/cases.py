@@ -78,6 +78,9 @@ class KnownFault:
         Which cases of those variants it concerns; all by default.
     crashes:
         The runtime may end the process: it is not asked at all, unless in a process of its own.
+    instead:
+        The runtime to compare with in its place, where one is right (``"litert-builtin"`` has operators
+        that LiteRT's reference resolver lacks).
     """
 
     operator: str
@@ -86,6 +89,7 @@ class KnownFault:
     reason: str
     when: Callable[[Case], bool] | None = None
     crashes: bool = False
+    instead: str | None = None
 
     def concerns(self, case: Case) -> bool:
         """Whether the case is one of those where the runtime is not to be believed."""
@@ -118,9 +122,10 @@ def known_fault(
     reason: str,
     when: Callable[[Case], bool] | None = None,
     crashes: bool = False,
+    instead: str | None = None,
 ) -> None:
     """Declare, beside the operator's strategy, that a runtime is not to be believed; see ``KnownFault``."""
-    fault = KnownFault(operator, variants, runtime, reason, when, crashes)
+    fault = KnownFault(operator, variants, runtime, reason, when, crashes, instead)
     _faults[f"{operator} {variants} {runtime} {reason}"] = fault
 
 

@@ -77,6 +77,7 @@ class Judge:
         self.against = against
         self.oracle = None if against == "numpy" else Oracle(against, python)
         self.candidate = None if candidate is None else Oracle(candidate)
+        self._others: dict[str, Oracle] = {}
 
     def __enter__(self) -> Judge:
         self.start()
@@ -95,7 +96,7 @@ class Judge:
 
     def close(self) -> None:
         """End their processes."""
-        for runtime in (self.oracle, self.candidate):
+        for runtime in (self.oracle, self.candidate, *self._others.values()):
             if runtime is not None:
                 runtime.close()
 
@@ -118,12 +119,14 @@ class Judge:
         own = _own_fault(case, plan, reference)
         if own is not None:
             return Outcome("mismatch", own, results)
-        right = reference
+        right, against = reference, self.against
         if self.oracle is not None:
-            if fault is not None:
+            oracle = self.oracle if fault is None else self._instead_of(fault)
+            if fault is not None and oracle is None:
                 return Outcome("known", fault.reason, results)
-            right = _typed(self.oracle.run(case.model, case.inputs), case)
-            results[self.against] = right.outputs
+            assert oracle is not None
+            right, against = _typed(oracle.run(case.model, case.inputs), case), oracle.runtime
+            results[against] = right.outputs
         elif self.candidate is None:
             kind: Kind = "agrees" if reference.status == "ran" else "refusal"
             return Outcome(kind, reference.message, results)
@@ -131,26 +134,37 @@ class Judge:
         if self.candidate is not None:
             tested, name = _typed(self.candidate.run(case.model, case.inputs), case), self.candidate.runtime
             results[name] = tested.outputs
-        kind, message = self._compare(case, name, tested, right)
+        kind, message = self._compare(case, (name, tested), (against, right))
         return Outcome(kind, message, results)
 
-    def _compare(self, case: Case, name: str, tested: Answer, right: Answer) -> tuple[Kind, str]:
-        """``tested`` against ``right``; of a network, that every operator is right for the values it got."""
-        for who, answer in ((self.against, right), (name, tested)):
+    def _instead_of(self, fault: KnownFault) -> Oracle | None:
+        """The oracle to ask where this fault lies, if there is one."""
+        if fault.instead is None:
+            return None
+        if fault.instead not in self._others:
+            self._others[fault.instead] = Oracle(fault.instead)
+        return self._others[fault.instead]
+
+    def _compare(
+        self, case: Case, given: tuple[str, Answer], expected: tuple[str, Answer]
+    ) -> tuple[Kind, str]:
+        """One answer against the right one; of a network, that every operator is right for what it got."""
+        (name, tested), (against, right) = given, expected
+        for who, answer in (expected, given):
             if answer.status == "died":
                 return "crash", f"{who} {answer.message}"
         if right.status == "refused":
-            return "refusal", f"{self.against} refuses: {right.message}"
+            return "refusal", f"{against} refuses: {right.message}"
         if tested.status == "refused":
             kind: Kind = "mismatch" if name == "minilite" else "refusal"
-            return kind, f"{name} refuses what {self.against} runs: {tested.message}"
+            return kind, f"{name} refuses what {against} runs: {tested.message}"
         message = disagreement(case, tested.outputs, right.outputs)
-        if message is None and case.is_network and self.oracle and self.against in _KEEPS_ALL:
+        if message is None and case.is_network and self.oracle is not None and against in _KEEPS_ALL:
             message = intermediates.oracle_fault(case.prepared, case.model, case.inputs, self.oracle)
         if message is None:
             return "agrees", ""
-        near = self.against in LOOSE and is_near(tested.outputs, right.outputs)
-        return "near" if near else "mismatch", f"{name} against {self.against}, {message}"
+        near = against in LOOSE and is_near(tested.outputs, right.outputs)
+        return "near" if near else "mismatch", f"{name} against {against}, {message}"
 
 
 def disagreement(case: Case, given: Sequence[Array], expected: Sequence[Array]) -> str | None:

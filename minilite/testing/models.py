@@ -45,7 +45,7 @@ def tensor(shape: Sequence[int] = (), type: TensorType = TensorType.FLOAT32, **a
 
 def constant(values: npt.ArrayLike, type: TensorType | None = None, **attributes: Any) -> TensorSpec:
     """A constant; without ``type`` it has the TFLite type of the array's dtype."""
-    data = np.asarray(values, None if type is None else type.dtype)
+    data = np.asarray(values, None if type is None else type.array_dtype)
     return TensorSpec(data.shape, _TYPES[data.dtype] if type is None else type, data=data, **attributes)
 
 

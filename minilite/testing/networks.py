@@ -43,26 +43,47 @@ class Network:
 
     def add(self, name: str, inputs: Sequence[int], output: TensorSpec, options: Any = None) -> int:
         """An operator with one output, whose shape it infers; the schema's default options if none."""
+        (result,) = self.do(name, inputs, [output], options)
+        return result
+
+    def do(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[TensorSpec] = (), options: Any = None
+    ) -> tuple[int, ...]:
+        """An operator with any number of outputs, whose shapes it infers where they can be known."""
         op = ops.find(name)
         assert op is not None
         if options is None and op.options is not None:
             options = op.options()
-        result = self.tensor(output)
-        self.operators.append(Operator(len(self.operators), name, tuple(inputs), (result,), options))
-        (shape,) = infer_shapes(Node(self._subgraph((result,)), self.operators[-1]))
-        if shape is not None:
-            self.tensors[result] = replace(self.tensors[result], shape=shape, shape_signature=shape)
-        return result
+        results = tuple(self.tensor(output) for output in outputs)
+        self.operators.append(Operator(len(self.operators), name, tuple(inputs), results, options))
+        shapes = infer_shapes(Node(self.subgraph(*results), self.operators[-1]))
+        for result, shape in zip(results, shapes, strict=True):
+            if shape is not None:
+                self.tensors[result] = replace(self.tensors[result], shape=shape, shape_signature=shape)
+        return results
 
     def graph(self, *outputs: int) -> Graph:
         """All of it; without ``outputs``, what nothing reads is one."""
         read = {number for operator in self.operators for number in operator.inputs}
         computed = [number for operator in self.operators for number in operator.outputs]
         outputs = outputs or tuple(number for number in computed if number not in read)
-        return Graph((self._subgraph(outputs),), description="a random network")
+        return Graph((self.subgraph(*outputs),), description="a random network")
 
-    def _subgraph(self, outputs: tuple[int, ...]) -> Subgraph:
+    def subgraph(self, *outputs: int) -> Subgraph:
+        """All of it, as a subgraph with these outputs."""
         return Subgraph(0, "main", tuple(self.tensors), tuple(self.operators), tuple(self.inputs), outputs)
+
+
+def joined(*subgraphs: Subgraph) -> Graph:
+    """A graph of several subgraphs, the first its main one."""
+    made: list[Subgraph] = []
+    buffers = 1
+    for index, subgraph in enumerate(subgraphs):
+        tensors = tuple(replace(t, buffer=buffers + t.index) for t in subgraph.tensors)
+        buffers += len(tensors)
+        name = "main" if index == 0 else f"subgraph_{index}"
+        made.append(replace(subgraph, index=index, name=name, tensors=tensors))
+    return Graph(tuple(made), description="subgraphs")
 
 
 Link = Callable[["Growth", int, str], "int | None"]
@@ -188,9 +209,9 @@ def networks(draw: st.DrawFn, kind: TensorType, most: int = 8) -> Graph:
     return growth.net.graph()
 
 
-def options(name: str, **fields: Any) -> Any:
+def options(operator: str, /, **fields: Any) -> Any:
     """An operator's options."""
-    op = ops.find(name)
+    op = ops.find(operator)
     assert op is not None
     assert op.options is not None
     return op.options(**fields)

@@ -117,6 +117,9 @@ class Server:
             if request.get("set"):
                 details = self._interpreter.get_input_details()
                 for position, value in enumerate(arrays):
+                    if value.dtype == object and not value.ndim:
+                        # TFLite takes a scalar object for its address.
+                        value = np.array(value.item())  # noqa: PLW2901
                     self._interpreter.set_tensor(details[position]["index"], value)
             stage = "invoke"
             for _ in range(request.get("runs", 0)):

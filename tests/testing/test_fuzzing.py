@@ -222,3 +222,10 @@ def test_declared_faults_are_looked_for(
 )
 def test_what_counts_as_near_for_kernels_that_round_as_they_like(given: Any, right: Any, near: bool) -> None:
     assert is_near([given], [right]) is near
+
+
+def test_another_runtime_is_asked_where_one_lacks_the_operator(litert: Any) -> None:
+    with Judge("litert-ref") as judge:
+        round_ = Round(Target("HASHTABLE_FIND", "int64-string"), judge)
+        round_.run(5, 0)
+    assert (round_.tally.examples, round_.tally.known, round_.failure) == (5, 0, None)
