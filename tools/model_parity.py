@@ -32,11 +32,11 @@ from minilite import ops
 from minilite.benchmark import random_inputs
 from minilite.errors import MiniliteError
 from minilite.executor import Executor, create_executor, numba_is_available
-from minilite.graph import Array, Graph, Shape
+from minilite.graph import ABSENT, Array, Graph, Shape
 from minilite.loader import load_graph, unsupported
 from minilite.prepare import prepare
 from minilite.testing.oracle import Answer, Oracle
-from minilite.testing.parity import compare, compare_operators
+from minilite.testing.parity import compare, compare_operators, stands_alone
 
 NEAR = 1e-4
 """Of the magnitude of a float output."""
@@ -213,7 +213,8 @@ def magnitude(values: Array) -> float:
 
 def _compare_operators(row: ModelParity, prepared: Graph, reference: Oracle) -> None:
     """Each operator alone, compiled where it can be, on the inputs of the last run."""
-    numbers = sorted({n for op in prepared.main.operators for n in (*op.inputs, *op.outputs) if n >= 0})
+    alone = [node.operator for node in prepared.main.nodes() if stands_alone(node)]
+    numbers = sorted({n for op in alone for n in (*op.inputs, *op.outputs) if n != ABSENT})
     answers = {n: reference.read([n]) for n in numbers}
     values = {n: answer.outputs[0] for n, answer in answers.items() if answer.status == "ran"}
     most = -1.0
