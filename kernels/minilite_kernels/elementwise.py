@@ -119,12 +119,6 @@ def logical_or(x: Any, y: Any, _: Any) -> Any:
     return x | y
 
 
-@binary(_nothing)
-def bitwise_xor(x: Any, y: Any, _: Any) -> Any:
-    """BITWISE_XOR."""
-    return x ^ y
-
-
 # --- fixed point -----------------------------------------------------------------------------------
 
 

@@ -19,7 +19,6 @@ from minilite.ops.checks import (
     check_symmetric,
     check_types,
 )
-from minilite.ops.lowering import kernels_take
 from minilite.quantization import Int64Array, is_quantized
 
 if TYPE_CHECKING:
@@ -36,6 +35,10 @@ class Binary(Op):
 
     rows: ClassVar[tuple[Types, ...]]
     """The types of the inputs and the output."""
+
+    compiled: ClassVar[tuple[TensorType, ...]] = (TensorType.FLOAT32, TensorType.INT32)
+    """The types that are computed by a kernel, where ``work`` has one: those that networks use. NumPy is
+    as fast on large tensors, and each type is a kernel to be compiled."""
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
@@ -57,7 +60,7 @@ class Binary(Op):
         raise NotImplementedError
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
-        if node.output.size == 0 or not all(kernels_take(node.input(i)) for i in (0, 1)):
+        if node.input(0).type not in self.compiled or node.output.size == 0:
             return False
         work = self.work(node)
         if work is None:

@@ -59,8 +59,6 @@ class Comparison(Binary):
     def work(self, node: Node) -> Work | None:
         from minilite_kernels import elementwise
 
-        if self.rescales(node) or node.input(0).type is TensorType.STRING:
-            return None
         name = type(self).ufunc.__name__
         # What is greater is less the other way round.
         turned = name.replace("greater", "less")
@@ -143,6 +141,7 @@ class _Extreme(Binary):
     """
 
     rows = same_types(*NUMBERS)
+    compiled = (TensorType.FLOAT32, TensorType.INT32, TensorType.INT8)
     prefers: ClassVar[np.ufunc]
 
     def combine(self, node: Node, a: Array, b: Array) -> Array:

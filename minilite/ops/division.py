@@ -101,6 +101,7 @@ class FloorMod(Binary):
     """
 
     rows = same_types(FLOAT32, INT32, INT64, INT16, INT8)
+    compiled = (INT32, INT64)
 
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         if node.output.type is not FLOAT32:
@@ -113,5 +114,4 @@ class FloorMod(Binary):
         from minilite_kernels.elementwise import remainder
 
         divisors = node.input(1).data
-        known = divisors is not None and divisors.dtype.kind == "i" and bool(divisors.all())
-        return Work(remainder) if known else None
+        return Work(remainder) if divisors is not None and divisors.all() else None

@@ -126,6 +126,7 @@ def brought_to_common_scale(
 class Arithmetic(Binary):
     """A fused clamp; integers that wrap as in C; fixed point."""
 
+    compiled: ClassVar[tuple[TensorType, ...]] = (FLOAT32, INT32, INT64, INT16, UINT8, INT8)
     ufunc: ClassVar[np.ufunc]
 
     def check(self, node: Node) -> None:
@@ -150,7 +151,7 @@ class Arithmetic(Binary):
         y = node.output
         if computes_fixed_point(node):
             return self.fixed_point_work(node)
-        if y.type is COMPLEX64:
+        if y.type is INT16:
             return None
         limits = output_range(node.options.fused_activation_function, y)
         return Work(getattr(elementwise, type(self).ufunc.__name__), np.array(limits, y.dtype))
@@ -319,6 +320,7 @@ class SquaredDifference(Arithmetic):
     """``(a - b) ** 2`` (TFLite's ``kernels/squared_difference.cc``)."""
 
     rows = same_types(FLOAT32, INT32, INT8)
+    compiled = (FLOAT32, INT8)
 
     def check(self, node: Node) -> None:
         if computes_fixed_point(node):

@@ -27,6 +27,7 @@ BITS = (
 class _Bits(Binary):
     """A function of the bits of two values."""
 
+    compiled = (BOOL,)
     ufunc: ClassVar[np.ufunc]
 
     def combine(self, node: Node, a: Array, b: Array) -> Array:
@@ -99,6 +100,3 @@ class RightShift(_Bits):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         shifted: Array = np.right_shift(a, np.clip(b, 0, 8 * b.dtype.itemsize - 1))
         return shifted
-
-    def work(self, node: Node) -> Work | None:
-        return None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minilite import ops
 from minilite.errors import PrepareError
 from minilite.graph import Activation, Array, TensorType
+from minilite.ops.binary import Binary
 from minilite.ops.elementwise import AddOptions, MulOptions, SubOptions, sum_scaling
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, one_op, tensor
@@ -174,24 +175,23 @@ def test_every_pair_of_bytes_agrees_with_litert(litert: Any, name: str, kind: Te
     assert_agrees(litert, binary(name, a, b, y), every[:, None], every[None])
 
 
-@each_type(F32, I32, I64, I16, *BYTES)
-@pytest.mark.parametrize("name", [*OPTIONS, "SQUARED_DIFFERENCE", "MAXIMUM", "LESS"])
+COMPILED = [
+    (name, kind)
+    for name in (*OPTIONS, "SQUARED_DIFFERENCE", "MAXIMUM", "LESS")
+    if isinstance(op := ops.find(name), Binary)
+    for kind in op.compiled
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), COMPILED, ids=[f"{name}-{kind.name}" for name, kind in COMPILED])
 @pytest.mark.parametrize("shape", [(2, 3, 5), (5,), (2, 1, 5), (3, 1), ()])
-def test_kernels_compute_it(name: str, kind: TensorType, shape: tuple[int, ...]) -> None:
+def test_kernels_compute_what_networks_use(name: str, kind: TensorType, shape: tuple[int, ...]) -> None:
     pytest.importorskip("numba", reason="plans need Numba")
     from minilite.plan import KernelStep, build_plan
 
-    fixed = kind in (*BYTES, I16)
-    zero = 3 if kind in BYTES else 0
-
-    def operand(*sizes: int) -> TensorSpec:
-        return tensor(sizes, kind, scale=0.5, zero_point=zero) if fixed else tensor(sizes, kind)
-
-    op = ops.find(name)
-    assert op is not None
-    if (name == "LESS" and kind in BYTES) or (name == "SQUARED_DIFFERENCE" and kind not in (F32, I32, I8)):
-        return  # compared by the reference; no such operator
-    y = tensor((), TensorType.BOOL) if name == "LESS" else operand()
-    record: Any = op.options(pot_scale_int16=False) if name in ("ADD", "SUB") and op.options else None
-    plan = build_plan(prepare(one_op(name, [operand(2, 3, 5), operand(*shape)], [y], record)))
+    quantization = {"scale": 0.5} if kind in (*BYTES, I16) else {}
+    operands = [tensor(sizes, kind, **quantization) for sizes in ((2, 3, 5), shape)]
+    output = tensor((), TensorType.BOOL) if name == "LESS" else tensor((), kind, **quantization)
+    options = OPTIONS[name](pot_scale_int16=False) if name in ("ADD", "SUB") else None
+    plan = build_plan(prepare(one_op(name, operands, [output], options)))
     assert all(isinstance(step, KernelStep) for step in plan.steps()), plan.explain()
