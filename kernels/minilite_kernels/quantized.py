@@ -129,6 +129,24 @@ def gather_lanes(
 
 
 @helper
+def padded_lanes(depth: int, itemsize: int) -> int:
+    """``pad_depth`` inside kernels."""
+    lane = integer.LANE_BYTES // itemsize
+    return (depth + lane - 1) // lane * lane
+
+
+@helper
+def sum_patches(patches: Any, sums: Any, rows: int, stride: int, depth: int, levels: Levels) -> None:
+    """What ``finish_quantized`` needs of filters with a zero point: the sum of each patch."""
+    if levels.weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
+        for row in range(rows):
+            total = np.int32(0)
+            for k in range(row * stride, row * stride + depth):
+                total += np.int32(patches[k])
+            sums[row] = total
+
+
+@helper
 def finish_quantized(tile: Any, operands: Any, column: int, row: int, last: int) -> Any:
     """Sums brought to the output's scale and clamped; ``sums`` is what a filter's zero point multiplies."""
     sums, multipliers, lefts, rights, levels = operands
@@ -176,18 +194,12 @@ def convolve_quantized(
     """
     channels, columns = w.in_c // groups, out_c // groups
     depth, padded, rows = w.kernel_h * w.kernel_w * channels, padded_columns(columns), stop - start
-    lane = integer.LANE_BYTES // x.itemsize
-    stride = (depth + lane - 1) // lane * lane
+    stride = padded_lanes(depth, x.itemsize)
     operands = (sums, multipliers, lefts, rights, levels)
     for group in range(groups):
         channel, fill, flip = group * channels, levels.x_zero, levels.flip
         gather_lanes(x, patches, stride, fill, flip, w, channel, channels, start, stop)
-        if levels.weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
-            for row in range(rows):
-                total = np.int32(0)
-                for k in range(row * stride, row * stride + depth):
-                    total += np.int32(patches[k])
-                sums[row] = total
+        sum_patches(patches, sums, rows, stride, depth, levels)
         first, target = group * padded, start * out_c + group * columns
         multiply_lanes(
             patches,

@@ -266,17 +266,17 @@ def pack_float(filters: Array, groups: int) -> Array:
 def _pack_quantized(filters: Array, move: int, itemsize: int, groups: int) -> Array:
     from minilite_kernels import matmul, quantized
 
-    rows = _signed_filters(filters, move).reshape(len(filters), -1)
+    rows = signed_filters(filters, move).reshape(len(filters), -1)
     return matmul.in_groups(quantized.pack_lanes, rows.astype(f"i{itemsize}", copy=False), groups)
 
 
 def _totals(node: Node, lowering: Lowering, move: int) -> Array:
     """The sum of each filter's weights, each less ``move``."""
     filters = lowering.constant(node.input(1), np.ravel).reshape(node.output.shape[-1], -1)
-    totals: Array = _signed_filters(filters, move).sum(axis=1, dtype=np.int64)
+    totals: Array = signed_filters(filters, move).sum(axis=1, dtype=np.int64)
     return totals
 
 
-def _signed_filters(filters: Array, move: int) -> Array:
+def signed_filters(filters: Array, move: int) -> Array:
     """8-bit filters as int8; uint8 ones less 128 if that is ``move``, else their bits."""
     return (filters ^ filters.dtype.type(move)).view(np.int8) if move else filters.view(np.int8)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -28,6 +28,7 @@ from minilite.ops.convolution_parameters import (
     zero_points,
 )
 from minilite.ops.raw_options import raw_integers, raw_padding, raw_positive
+from minilite.ops.transpose_convolution_steps import lower_transposed
 from minilite.quantization import (
     is_quantized,
     output_range,
@@ -141,6 +142,10 @@ class _TransposeConvolution(Op):
             return (scale(totals, *quantized_multipliers(node), node.output, limits),)
         sums = _accumulate_hybrid(node, x, w, forward) if is_hybrid(node) else _accumulate(x, w, forward)
         return (np.clip(sums if bias is None else sums + bias, *limits),)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        node = self._as_convolution(node, node.output.shape)
+        return lower_transposed(node, lowering, forward_window(node), self._limits(node))
 
     def multiply_adds(self, node: Node) -> int:
         picture, weights = (node.input(position) for position in self.order[:2])

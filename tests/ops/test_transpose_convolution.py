@@ -211,3 +211,19 @@ def test_convolution_2d_transpose_bias_refuses(rule: str, raw: bytes) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(with_bias(raw))
     assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+@each_type(F32, U8, I8, I16)
+def test_kernels_run(kind: TensorType, stride: int) -> None:
+    # Filters that fit together take one step, others one for each phase.
+    plan = pytest.importorskip("minilite.plan", reason="plans need Numba")
+    units = {} if kind is F32 else {"scale": 0.5}
+    weights = constant(np.ones((3, 2, 2, 5)), {I16: I8}.get(kind, kind), **units)
+    given = TransposeConvOptions(stride_h=stride, stride_w=stride)
+    shape = constant([2, 4 * stride, 3 * stride, 3], I32)
+    inputs = [shape, weights, tensor((2, 4, 3, 5), kind, **units)]
+    graph = one_op("TRANSPOSE_CONV", inputs, [tensor((), kind, **units)], given)
+    steps = list(plan.build_plan(prepare(graph)).steps())
+    assert all(isinstance(step, plan.KernelStep) for step in steps)
+    assert len(steps) == (1 if stride == 2 else 9)
