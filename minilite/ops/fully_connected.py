@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_activation, check_arity, check_quantized, check_rank, check_types
-from minilite.ops.hybrid import apply_activation, check_float_activation, hybrid_product
+from minilite.ops.hybrid import apply_activation, check_float_activation, hybrid_product, open_range
+from minilite.ops.lowering import grain
 from minilite.quantization import (
+    FUSED_ACTIVATIONS,
     is_quantized,
     output_range,
     quantize_multiplier,
@@ -119,6 +121,19 @@ class FullyConnected(Op):
         sums = rows @ w.T
         limits = output_range(activation, node.output)
         return (np.clip(sums if bias is None else sums + bias, *limits).reshape(shape),)
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        w, bias = node.input(1), node.optional_input(2)
+        shuffled = node.options.weights_format is not WeightsFormat.DEFAULT
+        if shuffled or not (w.is_constant and (bias is None or bias.is_constant)) or w.size == 0:
+            return False
+        if is_quantized(node.input(0)):
+            return _lower_integer(node, lowering)
+        if is_hybrid(node):
+            return _lower_hybrid(node, lowering)
+        limits = output_range(node.options.fused_activation_function, node.output)
+        added = None if bias is None else bias.data
+        return lower_float_product(lowering, node, w, keep, added, limits)
 
     def multiply_adds(self, node: Node) -> int:
         return node.outputs[0].size * node.input(1).shape[1]
@@ -235,3 +250,139 @@ def _quantized(node: Node, rows: Array, w: Array, bias: Array | None) -> Array:
     assert y.quantization is not None
     real = np.float64(x_tensor.scale * w_tensor.scale) / np.float64(y.quantization.scale)
     return requantize(sums, *quantize_multiplier(real), y, limits)
+
+
+def keep(weights: Array) -> Array:
+    """Weights [units, depth] as they lie in the file."""
+    return np.ascontiguousarray(weights)
+
+
+def _pack(weights: Array, turn: Callable[[Array], Array]) -> Array:
+    from minilite_kernels import matmul
+
+    return matmul.pack_panels(turn(weights))
+
+
+_FEW_ROWS = 4
+"""Up to so many rows read each weight once for all of them faster than packed weights are multiplied."""
+
+
+def lower_float_product(
+    lowering: Lowering,
+    node: Node,
+    weights: Tensor,
+    turn: Callable[[Array], Array],
+    bias: Array | None,
+    limits: tuple[float, float],
+) -> bool:
+    """A float product of the first input's rows, as a kernel step.
+
+    ``turn`` makes [units, depth] of the constant ``weights``, in one piece.
+    """
+    from minilite_kernels import fully_connected, matmul
+
+    units = node.output.shape[-1]
+    depth, rows = weights.size // units, node.output.size // units
+    low, high = limits
+    added = np.zeros(units, np.float32) if bias is None else np.require(bias.ravel(), requirements=["C", "A"])
+    shared: dict[str, Any] = {"x": node.input(0), "out": node.output, "low": low, "high": high}
+    if rows > _FEW_ROWS:
+        lowering.step(
+            matmul.matmul_float,
+            node,
+            extent=rows,
+            grain=grain(rows, depth * units, matmul.ROWS),
+            weights=lowering.constant(weights, _pack, turn),
+            bias=matmul.pack_columns(added),
+            depth=depth,
+            columns=units,
+            **shared,
+        )
+        return True
+    lowering.step(
+        fully_connected.multiply_float,
+        node,
+        extent=units,
+        grain=grain(units, depth * rows, fully_connected.UNITS),
+        weights=lowering.constant(weights, turn),
+        bias=added,
+        lanes=lowering.scratch(np.float32, fully_connected.UNITS * fully_connected.WIDTH),
+        p=fully_connected.Product(rows, depth, units),
+        **shared,
+    )
+    return True
+
+
+def _lower_integer(node: Node, lowering: Lowering) -> bool:
+    from minilite_kernels import fully_connected
+
+    x, w, y = node.input(0), node.input(1), node.output
+    assert w.data is not None
+    assert x.quantization is not None
+    assert y.quantization is not None
+    scales = np.broadcast_to(unit_scales(node), w.shape[:1])
+    if not np.isfinite(scales).all():
+        return False  # only the reference minds what TFLite does with a product that is no number
+    units, depth = w.shape
+    rows = y.size // units
+    zero = weights_zero_point(node)
+    added = np.zeros(units, np.int64)
+    bias = node.optional_input(2)
+    if bias is not None and bias.data is not None:
+        added = added + bias.data.ravel()
+    totals = w.data.sum(axis=1, dtype=np.int64) - depth * zero
+    low, high = output_range(node.options.fused_activation_function, y)
+    lowering.step(
+        fully_connected.multiply_integers,
+        node,
+        extent=units,
+        grain=grain(units, depth * rows / 2),
+        x=x,
+        weights=lowering.constant(w, keep),
+        bias=added - x.quantization.zero_point * totals,
+        scales=np.ascontiguousarray(scales),
+        out=y,
+        p=fully_connected.Product(rows, depth, units),
+        weights_zero=zero,
+        zero=y.quantization.zero_point,
+        low=low,
+        high=high,
+    )
+    return True
+
+
+def _lower_hybrid(node: Node, lowering: Lowering) -> bool:
+    from minilite_kernels import fully_connected
+
+    activation = node.options.fused_activation_function
+    w, y, bias = node.input(1), node.output, node.optional_input(2)
+    if activation not in FUSED_ACTIVATIONS:
+        return False
+    assert w.data is not None
+    assert w.quantization is not None
+    units, depth = w.shape
+    rows = y.size // units
+    low, high = (float(v) for v in open_range(activation))
+    added = np.zeros(units, np.float32) if bias is None or bias.data is None else bias.data.ravel()
+    lowering.step(
+        fully_connected.multiply_hybrid,
+        node,
+        extent=units,
+        grain=grain(units, depth * rows / 2),
+        x=node.input(0),
+        weights=lowering.constant(w, _signed),
+        totals=w.data.view(np.int8).sum(axis=1, dtype=np.int32),
+        scales=np.ascontiguousarray(np.broadcast_to(w.quantization.scales, (units,))),
+        bias=np.require(added, requirements=["C", "A"]),
+        out=y,
+        values=lowering.scratch(np.int8, depth),
+        p=fully_connected.Product(rows, depth, units),
+        asymmetric=int(node.options.asymmetric_quantize_inputs),
+        low=low,
+        high=high,
+    )
+    return True
+
+
+def _signed(weights: Array) -> Array:
+    return keep(weights).view(np.int8)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minilite.graph import Activation, Array, Node, Tensor
 from minilite.ops.base import refuse
-from minilite.quantization import quantize_rows_asymmetric, quantize_rows_symmetric
+from minilite.quantization import activation_range, quantize_rows_asymmetric, quantize_rows_symmetric
 
 
 def check_float_activation(node: Node) -> None:
@@ -32,6 +32,13 @@ _ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
     Activation.TANH: np.tanh,
     Activation.SIGN_BIT: np.signbit,
 }
+
+
+def open_range(activation: Activation) -> tuple[float, float]:
+    """The clamp of a fused activation, infinite where it is open: hybrid kernels leave infinities alone."""
+    low, high = activation_range(activation, np.float32)
+    limit = float(np.finfo(np.float32).max)
+    return -np.inf if low == -limit else low, np.inf if high == limit else high
 
 
 def quantize_rows(rows: Array, *, asymmetric: bool) -> tuple[Array, Array, Array]:
