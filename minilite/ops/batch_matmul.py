@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_quantized, check_types
+from minilite.ops.fully_connected import lower_float_product
 from minilite.ops.hybrid import quantize_rows
 from minilite.quantization import (
     integer_range,
@@ -93,6 +94,16 @@ class BatchMatMul(Op):
         sums = np.matmul(centred, y.astype(np.float64)).astype(np.float32)
         return ((factors * sums).astype(output.dtype, copy=False),)
 
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        x, y = node.input(0), node.input(1)
+        one_matrix = y.is_constant and y.size == np.prod(y.shape[-2:])
+        if y.type is not _F32 or node.options.adj_x or not one_matrix or y.size == 0:
+            return False  # of many matrices BLAS takes one after the other
+        if len(node.output.shape) != len(x.shape):
+            return False
+        turn = _rows if node.options.adj_y else _columns
+        return lower_float_product(lowering, node, y, turn, None, (-np.inf, np.inf))
+
     def multiply_adds(self, node: Node) -> int:
         return node.output.size * matrix_shapes(node)[0][-1]
 
@@ -141,3 +152,13 @@ def _integer_product(node: Node, x: Array, y: Array) -> Array:
     scaling = quantize_multiplier(np.float64(a.scale * b.scale) / np.float64(c.scale))
     scale = requantize if x.dtype == np.int8 else requantize_wide
     return scale(sums.astype(np.int64), *scaling, output, integer_range(output.dtype))
+
+
+def _rows(y: Array) -> Array:
+    """A constant second operand as [columns, depth], which it is."""
+    return y.reshape(y.shape[-2:])
+
+
+def _columns(y: Array) -> Array:
+    """A constant second operand [depth, columns] as [columns, depth]."""
+    return y.reshape(y.shape[-2:]).T

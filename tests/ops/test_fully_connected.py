@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from minilite.errors import PrepareError
+from minilite.executor import numba_is_available
 from minilite.graph import Activation, TensorType
 from minilite.ops.fully_connected import FullyConnectedOptions, WeightsFormat, unshuffle
 from minilite.prepare import prepare
+from minilite.reference import ReferenceExecutor
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
-from tests.oracle import assert_agrees, evaluate
+from tests.oracle import assert_agrees, assert_plan_agrees, evaluate, run
 
 F32, I8, U8, I16, I32, I4 = (
     TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT16, TensorType.INT32, TensorType.INT4
@@ -135,6 +137,20 @@ def test_shuffled_weights() -> None:
     two = np.arange(128).reshape(4, 32).astype(np.uint8)
     shuffled = np.concatenate([two[:, :16].ravel(), two[:, 16:].ravel()]).reshape(4, 32)
     np.testing.assert_array_equal(unshuffle(shuffled), two)
+
+
+@pytest.mark.skipif(not numba_is_available(), reason="plans need Numba")
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("kind", ["float", "int8", "hybrid"])
+def test_products_run_on_kernels(kind: str, rows: int) -> None:
+    ones = np.ones((3, 2), np.float32)
+    weights = constant(ones) if kind == "float" else constant(ones, I8, scale=1.0)
+    x_kind = I8 if kind == "int8" else F32
+    x = tensor((rows, 2), x_kind, scale=1.0)
+    graph = prepare(product(x, weights, None, tensor((), x_kind, scale=1.0)))
+    inputs = [np.ones((rows, 2), x_kind.dtype)]
+    plan = assert_plan_agrees(graph, inputs, run(ReferenceExecutor(graph), inputs))
+    assert [type(step).__name__ for step in plan.steps()] == ["KernelStep"], plan.explain()
 
 
 @pytest.mark.parametrize(
