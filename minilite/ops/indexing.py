@@ -123,12 +123,20 @@ class Gather(_Gathering):
         return True
 
 
-_MOVED = (TensorType.FLOAT32, TensorType.INT32, TensorType.INT64, TensorType.INT8, TensorType.UINT8)
+_PAIRS = (
+    (TensorType.FLOAT32, TensorType.INT32),
+    (TensorType.FLOAT32, TensorType.INT64),
+    (TensorType.INT32, TensorType.INT32),
+    (TensorType.INT64, TensorType.INT64),
+    (TensorType.INT8, TensorType.INT32),
+    (TensorType.UINT8, TensorType.INT32),
+)
+"""Elements and indices that models have. For any other pair a kernel would take longer to compile than
+NumPy takes to do without."""
 
 
 def _kernels_move(tensor: Tensor, indices: Tensor) -> bool:
-    """Whether kernels are compiled for it: the types that models gather from, by the usual indices."""
-    return tensor.type in _MOVED and indices.type is not TensorType.INT16 and tensor.size > 0
+    return (tensor.type, indices.type) in _PAIRS and tensor.size > 0
 
 
 def gather_axes(node: Node) -> tuple[int, int]:

@@ -42,7 +42,8 @@ _NUMBERS = (
     TensorType.INT16,
 )
 
-_REDUCED = (TensorType.FLOAT32, TensorType.INT32, TensorType.UINT8, TensorType.INT8)
+_ADDED = (TensorType.FLOAT32, TensorType.INT32, TensorType.UINT8, TensorType.INT8)
+_COMPARED = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
 """What kernels are compiled for: the types that models reduce."""
 
 
@@ -223,7 +224,7 @@ class _Addition(_Reduction):
 
         x, length = node.input(0), self.length(node)
         divisor = length if mean else 1
-        if x.type not in _REDUCED:
+        if x.type not in _ADDED:
             return False
         if x.type is TensorType.FLOAT32:
             return self._lower(node, lowering, reduction.sum_float, np.float32, divisor=divisor)
@@ -361,7 +362,7 @@ class ReduceProd(_Reduction):
         from minilite_kernels.reduction import reduce_prod
 
         x, span = node.input(0), self.span(node)
-        if span is None or is_quantized(x) or x.type not in _REDUCED:
+        if span is None or is_quantized(x) or x.type not in _ADDED:
             return False
         outer, length, inner = span
         layout = {"length": length, "inner": inner}
@@ -418,7 +419,7 @@ class _Extreme(_Reduction):
         from minilite_kernels import reduction
 
         x = node.input(0)
-        if x.type not in _REDUCED:
+        if x.type not in _COMPARED:
             return False
         kernel = reduction.reduce_max if self.sign > 0 else reduction.reduce_min
         start = np.array([self.start(x.dtype)], x.dtype)

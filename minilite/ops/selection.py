@@ -31,6 +31,8 @@ _ARG_TYPES = tuple(
     for out in _INDICES
 )
 
+_SCORES = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
+
 _NUMBERS = (
     TensorType.FLOAT32,
     TensorType.INT32,
@@ -120,11 +122,14 @@ class _ArgSelect(Op):
         from minilite_kernels import selection
 
         x, axis = node.input(0), constant_integers(node.input(1))
-        if axis is None or x.type is TensorType.BOOL or not x.size:
+        if axis is None or not x.size:
             return False
         largest = self.extreme is np.fmax
         position = self._axis(node, axis[0])
         size, inner = x.shape[position], prod(x.shape[position + 1 :])
+        # What models ask for; the rest would take longer to compile than NumPy takes to do without.
+        if x.type not in (_SCORES if largest and inner == 1 else _SCORES[:1]):
+            return False
         shared: dict[str, Any] = {"x": x, "out": node.output, "size": size}
         if inner == 1:
             kernel = selection.argmax_last if largest else selection.argmin_last
