@@ -21,8 +21,9 @@ def copy_run(x: Any, source: int, out: Any, target: int, size: int) -> None:
 
     Whole vectors are copied as long as both arrays have room for what the last one carries too much.
     """
-    if source + size + WIDTH <= len(x) and target + size + WIDTH <= len(out):
-        for i in range(0, size, WIDTH):
+    width = 4 * WIDTH // x.itemsize
+    if source + size + width <= len(x) and target + size + width <= len(out):
+        for i in range(0, size, width):
             simd.copy_vector(x, source + i, out, target + i)
     else:
         for i in range(size):
@@ -48,28 +49,35 @@ def gather_patches(
     """
     row, line = channels * w.kernel_w, w.dilation_h * w.in_w * w.in_c
     solid = w.dilation_w == 1 and channels == w.in_c
-    column = start % w.out_w
-    image, top = start // w.out_w // w.out_h, start // w.out_w % w.out_h * w.stride_h - w.pad_top
-    at = 0
-    for _ in range(start, stop):
-        left = column * w.stride_w - w.pad_left
-        source = ((image * w.in_h + top) * w.in_w + left) * w.in_c + channel
+    # A run that one vector holds is copied with what follows it, as in copy_run.
+    width = 4 * WIDTH // x.itemsize
+    narrow = row <= width
+    last_source, last_target = len(x) - width - w.kernel_h * line, len(patches) - width - w.kernel_h * row
+    pixel, at = start, 0
+    while pixel < stop:
+        # What is left of one output row: division is slow.
+        column = pixel % w.out_w
+        image, top = pixel // w.out_w // w.out_h, pixel // w.out_w % w.out_h * w.stride_h - w.pad_top
         first, last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-        if solid and left >= 0 and left + w.kernel_w <= w.in_w and last - first == w.kernel_h:
-            for ky in range(w.kernel_h):
-                copy_run(x, source + ky * line, patches, at + ky * row, row)
-        else:
-            patches[at : at + first * row] = fill
-            for ky in range(first, last):
-                gather_line(x, source + ky * line, patches, at + ky * row, fill, w, left, channels)
-            patches[at + last * row : at + w.kernel_h * row] = fill
-        at += patch_stride
-        column += 1
-        if column == w.out_w:
-            column = 0
-            top += w.stride_h
-            if top == w.out_h * w.stride_h - w.pad_top:
-                image, top = image + 1, -w.pad_top
+        whole = solid and last - first == w.kernel_h
+        left = column * w.stride_w - w.pad_left
+        end = min(stop, pixel - column + w.out_w)
+        source = ((image * w.in_h + top) * w.in_w + left) * w.in_c + channel
+        while pixel < end:
+            if whole and left >= 0 and left + w.kernel_w <= w.in_w:
+                if narrow and source < last_source and at < last_target:
+                    for ky in range(w.kernel_h):
+                        simd.copy_vector(x, source + ky * line, patches, at + ky * row)
+                else:
+                    for ky in range(w.kernel_h):
+                        copy_run(x, source + ky * line, patches, at + ky * row, row)
+            else:
+                patches[at : at + first * row] = fill
+                for ky in range(first, last):
+                    gather_line(x, source + ky * line, patches, at + ky * row, fill, w, left, channels)
+                patches[at + last * row : at + w.kernel_h * row] = fill
+            pixel, at = pixel + 1, at + patch_stride
+            left, source = left + w.stride_w, source + w.stride_w * w.in_c
 
 
 @helper

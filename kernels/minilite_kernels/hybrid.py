@@ -30,7 +30,8 @@ def parts_of(length: int) -> int:
 @helper
 def ordered(bits: np.int32) -> np.int32:
     """A float's bits as an integer of the same order, and back: infinities and NaN at both ends."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    # Numba widens integers; what is narrowed again at once, LLVM computes in 32 bits.
+    return np.int32(bits ^ ((bits >> 31) & 0x7FFFFFFF))
 
 
 @kernel
@@ -92,7 +93,6 @@ def quantize_rows(
     ``ranges`` from ``find_ranges``; ``scales`` float32 and ``zeros`` int32 [rows]. With ``symmetric`` values
     are in [-127, 127] and zeros 0. A row with a value that is not finite has the scale NaN.
     """
-    bound = np.float32(-127 if symmetric != 0 else -128)
     for item in range(start, stop):
         row, part = item // parts, item % parts
         low, high, fault = np.float32(0), np.float32(0), np.float32(0)
@@ -106,10 +106,27 @@ def quantize_rows(
         if part == 0:
             scales[row] = scale if finite else np.float32(np.nan)
             zeros[row] = zero
-        offset, first = np.float32(zero), row * length + part * PART
-        for i in range(first, min(first + PART, (row + 1) * length)):
-            value = round_half_away(x[i] * inverse) + offset if finite else np.float32(0)
-            out[i] = np.int8(min(max(value, bound), np.float32(127)))
+        first = row * length + part * PART
+        last = min(first + PART, (row + 1) * length)
+        if finite:
+            quantize_part(x[first:last], out[first:last], inverse, zero, -127 if symmetric != 0 else -128)
+        else:
+            out[first:last] = 0
+
+
+@helper
+def quantize_part(x: Any, out: Any, inverse: Any, zero: int, low: int) -> None:
+    """``round(x * inverse) + zero``, ties away from zero, limited to ``low..127``."""
+    # In operations that LLVM vectorizes.
+    furthest = np.float32(300)
+    for i in range(len(x)):
+        value = x[i] * inverse
+        value = value if value < furthest else furthest
+        value = value if value > -furthest else -furthest
+        whole = np.int32(value)
+        rest = value - np.float32(whole)
+        away = np.int32(rest >= np.float32(0.5)) - np.int32(rest <= np.float32(-0.5))
+        out[i] = np.int8(min(max(np.int32(whole + away + zero), np.int32(low)), np.int32(127)))
 
 
 @helper

@@ -453,16 +453,17 @@ def clamp(context: Any, tile: Any, low: Any, high: Any) -> Any:
 
 
 def _copy_vector(x: Array, offset: int, out: Array, place: int) -> None:
-    out[place : place + WIDTH] = x[offset : offset + WIDTH]
+    count = 4 * WIDTH // x.itemsize
+    out[place : place + count] = x[offset : offset + count]
 
 
 @operation(_copy_vector)
 def copy_vector(context: Any, x: Any, offset: Any, out: Any, place: Any) -> Any:
-    """``out[place:][:WIDTH] = x[offset:][:WIDTH]``, arrays of one type."""
+    """A register full of values from ``x[offset:]`` to ``out[place:]``, arrays of one type."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         e = Emitter(context, builder, signature, arguments)
-        vector = ir.VectorType(context.get_value_type(x.dtype), WIDTH)
+        vector = ir.VectorType(context.get_value_type(x.dtype), 4 * WIDTH // (x.dtype.bitwidth // 8))
         e.store(e.load(e.data(0), arguments[1], vector), e.data(2), arguments[3], None)
         return context.get_dummy_value()
 

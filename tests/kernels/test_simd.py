@@ -106,6 +106,18 @@ def correlated(
 
 
 @kernel
+def scaled_columns(x: Input, table: Input, out: Output, column: int, start: int, stop: int) -> None:
+    tile = simd.scale_columns(simd.broadcast_row(x, 0, ROWS, VECTORS), table, column)
+    simd.store(simd.add_columns(tile, table, column), out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
+def floated(x: Input, out: Output, start: int, stop: int) -> None:
+    tile = integer.to_float(simd.broadcast_row(x, 0, ROWS, VECTORS))
+    simd.store(tile, out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
 def copied(x: Input, out: Output, offset: int, start: int, stop: int) -> None:
     simd.copy_vector(x, offset, out, start)
 
@@ -302,10 +314,26 @@ def test_correlate_shares_what_neighbours_see(
     assert_near(result.reshape(ROWS, WIDTH), np.array(exact), 9, bound)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8, np.int8])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int16, np.uint8, np.int8])
 def test_copy_vector(dtype: Any) -> None:
-    x = (np.arange(WIDTH + 3) * 7 - 5).astype(dtype)
-    assert once(copied, WIDTH, dtype, x=x, offset=3).tolist() == x[3:].tolist()
+    count = 4 * WIDTH // np.dtype(dtype).itemsize
+    x = (np.arange(count + 3) * 7 - 5).astype(dtype)
+    assert once(copied, count, dtype, x=x, offset=3).tolist() == x[3:].tolist()
+
+
+def test_columns_have_factors_and_terms() -> None:
+    x, table = floats(COLUMNS), floats(COLUMNS + 5, 1)
+    result = once(scaled_columns, ROWS * COLUMNS, np.float32, x=x, table=table, column=5)
+    np.testing.assert_array_equal(result.reshape(ROWS, -1), np.tile(x * table[5:] + table[5:], (ROWS, 1)))
+
+
+def test_integers_become_the_nearest_floats() -> None:
+    # Ties to even: above 2**24 float32 has no odd integers.
+    x = np.resize(
+        np.array([0, -3, (1 << 24) + 1, (1 << 24) + 3, -(1 << 31), (1 << 31) - 1], np.int32), COLUMNS
+    )
+    result = once(floated, ROWS * COLUMNS, np.float32, x=x)
+    assert result[:6].tolist() == [0, -3, 1 << 24, (1 << 24) + 4, -(2.0**31), 2.0**31]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
