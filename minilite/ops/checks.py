@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -240,9 +241,15 @@ def outside(value: int, place: Sequence[int], limit: int) -> str:
     return f"index {value} at {list(place)} {where}"
 
 
+@lru_cache(maxsize=64)
+def _decoded(options: bytes) -> Any:
+    """Decoded once, not for every run; nobody changes it."""
+    return flexbuffer.decode(options)
+
+
 def flexbuffer_options(node: Node) -> dict[str, Any]:
     """The options of a custom operator that are written as a FlexBuffer's map."""
-    values = flexbuffer.decode(node.operator.custom_options)
+    values = _decoded(node.operator.custom_options)
     if not isinstance(values, dict):
         refuse(node, f"its options are {type(values).__name__}, not a map", rule="custom-options")
     return values

@@ -12,7 +12,7 @@ from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops import heaps
 from minilite.ops.base import Op, operator, refuse
 from minilite.ops.checks import check_arity, check_quantized, check_rank, check_types, flexbuffer_options
-from minilite.ops.suppression import overlap_of_corners
+from minilite.ops.suppression import Rectangles
 from minilite.quantization import is_quantized
 
 
@@ -222,12 +222,13 @@ def _regular(boxes: Array, scores: Array, options: DetectionOptions) -> _Found:
 
 def _suppress(boxes: Array, scores: Array, most: int, options: DetectionOptions) -> list[int]:
     """Anchors with a score that is enough, the best first, without those that overlap a better one."""
-    left = np.flatnonzero(scores >= np.float32(options.nms_score_threshold))
-    left = left[np.argsort(-scores[left], kind="stable")]
+    order = np.flatnonzero(scores >= np.float32(options.nms_score_threshold))
+    order = order[np.argsort(-scores[order], kind="stable")]
+    rectangles, left = Rectangles.of(boxes[order]), np.ones(order.size, np.bool_)
     selected: list[int] = []
-    while left.size and len(selected) < most:
-        best, left = left[0], left[1:]
-        selected.append(int(best))
-        overlap = overlap_of_corners(boxes[left], boxes[best])
-        left = left[~(overlap > np.float32(options.nms_iou_threshold))]
+    while left.any() and len(selected) < most:
+        best = int(np.argmax(left))
+        selected.append(int(order[best]))
+        left[: best + 1] = False
+        left[best + 1 :] &= ~(rectangles.overlaps(best, best + 1) > np.float32(options.nms_iou_threshold))
     return selected

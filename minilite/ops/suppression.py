@@ -173,6 +173,7 @@ def _select(
     chosen: list[int] = []
     kept: list[np.floating[Any]] = []
     overlaps: list[Array] = []
+    rectangles = Rectangles.of(boxes)
     while len(chosen) < most and heap:
         candidate = heaps.pop(heap, _less)
         if candidate.box in chosen:
@@ -191,22 +192,34 @@ def _select(
         if not dropped and score == candidate.score:
             chosen.append(candidate.box)
             kept.append(score)
-            overlaps.append(overlap_of_corners(boxes, boxes[candidate.box]))
+            overlaps.append(rectangles.overlaps(candidate.box))
         if not dropped and score > least:
             heaps.push(heap, _Candidate(score, candidate.box, seen), _less)
     return chosen, kept
 
 
-def overlap_of_corners(boxes: Array, box: Array) -> Array:
-    """Intersection over union of one box with each of [boxes, 4], in any order of corners; 0 without area."""
-    low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
-    box_low, box_high = np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])
-    sides = high - low
-    area = sides[:, 0] * sides[:, 1]
-    box_area = (box_high[0] - box_low[0]) * (box_high[1] - box_low[1])
-    common = np.maximum(np.minimum(high, box_high) - np.maximum(low, box_low), 0)
-    intersection = common[:, 0] * common[:, 1]
-    union = area + box_area - intersection
-    some = (area > 0) & (box_area > 0) & (union != 0)
-    overlap: Array = np.where(some, intersection / np.where(some, union, 1), 0)
-    return overlap
+@dataclass(frozen=True)
+class Rectangles:
+    """Boxes by their sides, whichever corners they were given by: [2, boxes] each, rows before columns."""
+
+    low: Array
+    high: Array
+    area: Array
+
+    @staticmethod
+    def of(boxes: Array) -> Rectangles:
+        """From corners [boxes, 4]: y, x, y, x."""
+        one, other = boxes[:, :2].T, boxes[:, 2:].T
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        return Rectangles(low, high, (high[0] - low[0]) * (high[1] - low[1]))
+
+    def overlaps(self, i: int, first: int = 0) -> Array:
+        """Intersection over union of box ``i`` with each from ``first`` on; 0 where one has no area."""
+        low, high, area = self.low[:, first:], self.high[:, first:], self.area[first:]
+        sides = np.minimum(high, self.high[:, i : i + 1]) - np.maximum(low, self.low[:, i : i + 1])
+        sides = np.maximum(sides, 0)
+        common = sides[0] * sides[1]
+        union = area + self.area[i] - common
+        some = (area > 0) & (union != 0) & (self.area[i] > 0)
+        overlap: Array = np.where(some, common / np.where(some, union, 1), 0)
+        return overlap
