@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minilite.quantization import Int64Array, rounding_divide_by_pot
+from minilite.quantization import Int64Array, leading_sign_bits, rounding_divide_by_pot
 
 # Constants are given in 31 fractional bits (or as many as the type that holds them leaves).
 _EXP_OF_MINUS_EIGHTH = 1895147668
@@ -149,3 +149,42 @@ def inverse_sqrt(value: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
     x = multiply(x, 1518500250, 32)
     x, shift = np.where(shift < 0, x << np.maximum(-shift, 0), x), np.maximum(shift, 0)
     return np.where(value <= 1, (1 << 31) - 1, x), np.where(value <= 1, 0, -shift)
+
+
+def log_of_at_least_one(raw: npt.ArrayLike) -> Int64Array:
+    """``log(x)`` for x >= 1, of 32 bits, from 12 integer bits to 5.
+
+    x is a power of two times a number near ``sqrt(sqrt(1/2))``, whose logarithm is a quotient of
+    polynomials: ``log_x_for_x_greater_than_or_equal_to_1`` of TFLite's ``internal/common.h``.
+    """
+
+    def times(a: npt.ArrayLike, b: npt.ArrayLike) -> Int64Array:
+        return multiply(a, b, 32)
+
+    x = np.asarray(raw, np.int64)
+    # Two candidates: x with its first bit at the top, times sqrt(1/2); and x as far as that goes after it.
+    room = leading_sign_bits(x)
+    near = np.minimum(times(x << room, _SQRT_HALF) << 1, (1 << 31) - 1)
+    power = ((11 - room) << 25) + (1 << 23)
+    other_room = leading_sign_bits(times(x, _SQRT_HALF))
+    other = _saturate(x << other_room, 32)
+    r = np.minimum(near, other)
+    power = np.maximum(power, ((12 - other_room) << 25) - (1 << 23))
+    p = rounding_divide_by_pot(r + _FOURTH_ROOT_OF_HALF, 1)
+    q = 2 * (r - _FOURTH_ROOT_OF_HALF)
+    square = times(q, q)
+    numerator = times(q, r) + times(times(q, square), _LOG_CUBE)
+    denominator = times(p, _LOG_ONE + q + times(_LOG_SQUARE, square)) + times(_LOG_LINE, q)
+    quotient = times(rounding_divide_by_pot(numerator, 6), one_over_one_plus(denominator, 32))
+    # The sum has 6 integer bits.
+    return multiply_by_pot(times(power, _LOG_2) + quotient, 1, 32)
+
+
+_LOG_2 = 1488522236
+_SQRT_HALF = 1518500250
+_FOURTH_ROOT_OF_HALF = 1805811301
+# Of the quotient, as fractions of the fourth root of two: 11/240; 1/20; 2 over it, less it; 1/4.
+_LOG_CUBE = 117049297
+_LOG_SQUARE = 127690142
+_LOG_ONE = 1057819769
+_LOG_LINE = 638450708

@@ -342,6 +342,12 @@ def requantize_wide(
     return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
 
 
+def saturate(values: Array, dtype: npt.DTypeLike) -> Array:
+    """Whole numbers as an integer type, those past its ends as the nearest end."""
+    limited: Array = np.clip(values, *integer_range(dtype)).astype(dtype)
+    return limited
+
+
 def integer_range(dtype: npt.DTypeLike) -> IntegerRange:
     """The smallest and largest value of an integer type."""
     info: Any = np.iinfo(np.dtype(dtype))

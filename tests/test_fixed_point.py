@@ -39,3 +39,17 @@ def test_functions_are_odd_and_monotonous_at_their_ends() -> None:
         tanh = fixed_point.tanh(ALL, integer_bits, 16)
         np.testing.assert_array_equal(tanh[1 << 15 :][1:], -tanh[1 : 1 << 15][::-1])
         assert np.abs(tanh).max() < 1 << 15
+
+
+def test_logarithms() -> None:
+    x = np.array([1, 1.5, 2, 10, 255, 4000])
+    y = fixed_point.log_of_at_least_one(np.round(x * 2.0**19).astype(np.int64))
+    np.testing.assert_allclose(y * 2.0**-26, np.log(x), atol=1e-6)
+
+
+def test_inverse_roots() -> None:
+    x = np.array([1, 2, 3, 100, 65025, (1 << 29) + 5, (1 << 31) - 1])
+    multiplier, shift = fixed_point.inverse_sqrt(x)
+    np.testing.assert_allclose(multiplier * 2.0 ** (shift - 31.0), 1 / np.sqrt(x), rtol=2e-6)
+    # Nothing is taken for one.
+    np.testing.assert_array_equal(fixed_point.inverse_sqrt(0), fixed_point.inverse_sqrt(1))

@@ -122,6 +122,29 @@ def multiply_guarded_double_rounding(value: np.int32, by: GuardedFactor) -> np.i
 
 
 @helper
+def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
+    """``a * b / 2**31`` rounded to nearest, ties towards +infinity; int32 values held in int64."""
+    return min((a * b + (1 << 30)) >> 31, (1 << 31) - 1)
+
+
+@helper
+def rounding_divide_by_pot(value: int, exponent: int) -> int:
+    """``value / 2**exponent`` rounded to nearest, ties away from zero; int32 values held in int64."""
+    half = (1 << exponent) >> 1
+    return (value + half - (1 if value < 0 and half > 0 else 0)) >> exponent
+
+
+@helper
+def leading_zeros(value: int) -> int:
+    """How many of 32 bits stand before the first that is set; value in [0, 2**32)."""
+    zeros = 32
+    while value > 0:
+        value >>= 1
+        zeros -= 1
+    return zeros
+
+
+@helper
 def round_half_away(value: np.float32) -> np.float32:
     """C's ``round``: exact, where adding 0.5 first would not be."""
     whole = np.trunc(value)
@@ -136,7 +159,8 @@ def quantize(
 ) -> None:
     """QUANTIZE from float32: round half away, clamp; NaN becomes ``low`` (``reference/quantize.h``)."""
     divisor = np.float32(scale)
-    for i in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for i in range(out.size):
         # Far outside the range the conversion to an integer would be undefined.
         value = min(max(x[i] / divisor, np.float32(-1e9)), np.float32(1e9))
         quantized = low if value != value else np.int64(round_half_away(value)) + zero  # noqa: PLR0124
@@ -157,7 +181,8 @@ def requantize(
     stop: int,
 ) -> None:
     """QUANTIZE from integers to integers (TFLite's ``reference/requantize.h``)."""
-    for i in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for i in range(out.size):
         value = multiply_by_quantized_multiplier(np.int64(x[i]) - in_zero, multiplier, shift) + out_zero
         out[i] = min(max(value, low), high)
 
@@ -165,5 +190,6 @@ def requantize(
 @kernel
 def dequantize(x: Input, out: Output, scale: float, zero: int, start: int, stop: int) -> None:
     """DEQUANTIZE to float32: ``scale * (x - zero)``, multiplied in float64 (``reference/dequantize.h``)."""
-    for i in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for i in range(out.size):
         out[i] = np.float32(scale * np.float64(np.int64(x[i]) - zero))

@@ -62,7 +62,7 @@ PORTABLE = bool(os.environ.get("MINILITE_SIMD_PORTABLE"))
 TILE_ROWS, TILE_VECTORS = {16: (14, 2), 8: (6, 2), 4: (8, 2)}[WIDTH]
 
 # A host without fused multiply-add would call a library function for each one.
-_FUSED = "fma" in FEATURES or "aarch64" in binding.get_default_triple()
+FUSED = "fma" in FEATURES or "aarch64" in binding.get_default_triple()
 
 _FLOAT, _I1, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _LANES = {types.float32: _FLOAT, types.int32: _I32}
@@ -168,7 +168,7 @@ class Emitter:
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """``a * b + c``, rounded once where the host can."""
-        if not _FUSED:
+        if not FUSED:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         kind = ir.FunctionType(a.type, [a.type] * 3)
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{_mangled(a.type)}")

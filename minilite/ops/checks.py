@@ -298,6 +298,29 @@ _WIDE = (TensorType.INT32, TensorType.INT64)
 _NARROW = (TensorType.INT8, TensorType.INT16, TensorType.BOOL)
 
 
+def check_scale(node: Node, tensor: Tensor, scale: float, *, relative: float = 0.0) -> None:
+    """Refuse another scale than the one that a fixed-point kernel is written for."""
+    assert tensor.quantization is not None
+    given = float(tensor.quantization.scale)
+    if abs(given - scale) > relative * scale:
+        refuse(
+            node, f"has the scale {given}, but must have {scale}", rule="quantization-scale", tensor=tensor
+        )
+
+
+def check_zero_point(node: Node, tensor: Tensor, zero_point: int) -> None:
+    """Refuse another zero point than the one that a fixed-point kernel is written for."""
+    assert tensor.quantization is not None
+    given = tensor.quantization.zero_point
+    if given != zero_point:
+        refuse(
+            node,
+            f"has the zero point {given}, but must have {zero_point}",
+            rule="quantization-zero-point",
+            tensor=tensor,
+        )
+
+
 def constant_integers(tensor: Tensor) -> tuple[int, ...] | None:
     """The values of a constant shape, axis or size tensor; None if it is computed."""
     return None if tensor.data is None else integers(tensor.data)

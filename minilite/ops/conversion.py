@@ -1,25 +1,46 @@
-"""Between real and quantized values: QUANTIZE, DEQUANTIZE."""
+"""Between real and quantized values: QUANTIZE, DEQUANTIZE, FAKE_QUANT, DENSIFY."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, Op, operator
-from minilite.ops.checks import check_arity, check_quantized, check_types
+from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.checks import check_arity, check_quantized, check_types, check_zero_point
+from minilite.ops.element_map import ElementMap
+from minilite.ops.lookup import lower_as_table
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
     integer_range,
-    is_quantized,
     quantize_multiplier,
     requantize,
     round_half_away,
 )
+from minilite.sparsity import densify
 
-_BYTES = (TensorType.UINT8, TensorType.INT8)
+_F32, _F16, _U8, _I8, _I4 = (
+    TensorType.FLOAT32,
+    TensorType.FLOAT16,
+    TensorType.UINT8,
+    TensorType.INT8,
+    TensorType.INT4,
+)
+_I16, _I32 = TensorType.INT16, TensorType.INT32
+
+_REQUANTIZE = (
+    *((x, y) for x in (_U8, _I8) for y in (_U8, _I8)),
+    *((_I16, y) for y in (_I8, _I16, _I32)),
+    *((_I32, y) for y in (_I8, _I16)),
+)
+"""From integers to integers."""
+
+
+def _value_range(tensor: Tensor) -> tuple[int, int]:
+    return (-8, 7) if tensor.type is _I4 else integer_range(tensor.dtype)
 
 
 def requantize_multiplier(node: Node) -> tuple[int, int]:
@@ -50,21 +71,23 @@ def _channels(tensor: Tensor, shape: Shape) -> tuple[int, int] | None:
 class Quantize(Op):
     """Real values to quantized ones, or quantized values to another scale and zero point.
 
-    From float32, per tensor or per channel: divided by the scale in float32, rounded half away from
-    zero, clamped (TFLite's ``reference/quantize.h``). A NaN becomes the smallest value, and what no
-    32-bit integer holds is clamped as well: both are undefined in TFLite. From integers, per tensor:
-    in fixed point with double rounding (``reference/requantize.h``).
+    From float32 to uint8, int8, int16 and int4, per tensor or per channel: divided by the scale in
+    float32, rounded half away from zero, clamped (TFLite's ``reference/quantize.h``). A NaN becomes the
+    smallest value. From integers, per tensor: in fixed point with double rounding
+    (``reference/requantize.h``).
     """
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
-        check_types(node, [(x, y) for x in (TensorType.FLOAT32, *_BYTES) for y in _BYTES])
+        check_types(node, (*((_F32, y) for y in (_U8, _I8, _I16, _I4)), *_REQUANTIZE))
         x, y = node.input(0), node.output
-        if is_quantized(x):
-            check_quantized(node, x)
-            check_quantized(node, y)
-        else:
+        if x.type is _F32:
             check_quantized(node, y, channels=_channels(y, x.shape))
+            return (x.shape,)
+        for tensor in (x, y):
+            check_quantized(node, tensor)
+            if x.type is y.type is _I16:
+                check_zero_point(node, tensor, 0)
         return (x.shape,)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -72,8 +95,8 @@ class Quantize(Op):
         output = node.output
         assert x is not None
         assert output.quantization is not None
-        limits = integer_range(output.dtype)
-        if is_quantized(node.input(0)):
+        limits = _value_range(output)
+        if node.input(0).type is not _F32:
             given = node.input(0).quantization
             assert given is not None
             centred = x.astype(np.int64) - given.zero_point
@@ -89,7 +112,9 @@ class Quantize(Op):
         assert y.quantization is not None
         if y.quantization.per_channel:
             return False
-        low, high = integer_range(y.dtype)
+        if x.dtype.itemsize == 1:
+            return lower_as_table(self, node, lowering)
+        low, high = _value_range(y)
         step: dict[str, Any] = {
             "extent": y.size,
             "grain": grain(y.size, 32),
@@ -99,7 +124,7 @@ class Quantize(Op):
             "high": high,
         }
         zero = y.quantization.zero_point
-        if not is_quantized(x):
+        if x.type is _F32:
             scale = float(y.quantization.scale)
             lowering.step(requantize.quantize, node, scale=scale, zero=zero, **step)
             return True
@@ -121,7 +146,7 @@ class Quantize(Op):
 
 @operator("DEQUANTIZE")
 class Dequantize(Op):
-    """Quantized or float16 values to float32.
+    """uint8, int8, int16, int4 or float16 to float32.
 
     ``scale * (value - zero point)``, the product in float64, per tensor or per channel (TFLite's
     ``reference/dequantize.h``, ``kernels/dequantize.h``).
@@ -129,9 +154,9 @@ class Dequantize(Op):
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
-        check_types(node, [(x, TensorType.FLOAT32) for x in (*_BYTES, TensorType.INT16, TensorType.FLOAT16)])
+        check_types(node, [(x, _F32) for x in (_U8, _I8, _I16, _I4, _F16)])
         x = node.input(0)
-        if is_quantized(x):
+        if x.type is not _F16:
             check_quantized(node, x, channels=_channels(x, x.shape))
         return (x.shape,)
 
@@ -139,7 +164,7 @@ class Dequantize(Op):
         (x,) = inputs
         tensor = node.input(0)
         assert x is not None
-        if not is_quantized(tensor):
+        if tensor.type is _F16:
             return (x.astype(np.float32),)
         assert tensor.quantization is not None
         scales = tensor.quantization.scales.astype(np.float64)
@@ -151,10 +176,74 @@ class Dequantize(Op):
         from minilite_kernels.requantize import dequantize
 
         x, y = node.input(0), node.output
-        if not is_quantized(x) or x.quantization is None or x.quantization.per_channel:
+        if x.type is _F16 or x.quantization is None or x.quantization.per_channel:
             return False
         scale, zero = float(x.quantization.scale), x.quantization.zero_point
         lowering.step(
             dequantize, node, extent=y.size, grain=grain(y.size, 16), x=x, out=y, scale=scale, zero=zero
         )
         return True
+
+
+@dataclass(frozen=True)
+class FakeQuantOptions:
+    """Schema table ``FakeQuantOptions``."""
+
+    min: float = 0.0
+    max: float = 0.0
+    num_bits: int = 0
+    narrow_range: bool = False
+
+
+@operator("FAKE_QUANT")
+class FakeQuant(ElementMap):
+    """float32 as if it were quantized to ``num_bits`` between ``min`` and ``max``.
+
+    The range is moved so that zero is one of its steps (TFLite's ``reference/fake_quant.h``,
+    ``NudgeQuantizationRange`` of ``internal/quantization_util.cc``).
+    """
+
+    options = FakeQuantOptions
+    types = (_F32,)
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        o = node.options
+        if o.narrow_range:
+            refuse(node, "has narrow_range, which TFLite refuses for activations", rule="narrow-range")
+        if not 1 <= o.num_bits <= 16:
+            refuse(node, f"num_bits is {o.num_bits}, but must be in [1, 16]", rule="num-bits")
+        if not (o.min <= 0 <= o.max and o.min < o.max):
+            refuse(node, f"the range {o.min} to {o.max} does not contain 0", rule="range")
+        return super().output_shapes(node)
+
+    def map_numbers(self, node: Node, x: Array) -> Array:
+        number: Any = np.float32
+        low, high = number(node.options.min), number(node.options.max)
+        steps = number((1 << node.options.num_bits) - 1)
+        scale = (high - low) / steps
+        zero = round_half_away(np.clip(-low / scale, 0, steps))
+        low, high = -zero * scale, (steps - zero) * scale
+        # NaN becomes the smallest value, as by C's maximum.
+        clamped = np.minimum(np.fmax(x, low), high) - low
+        moved: Array = round_half_away(clamped * (number(1) / scale)) * scale + low
+        return moved
+
+
+@operator("DENSIFY")
+class Densify(Op):
+    """A sparse constant as a dense tensor (TFLite's ``kernels/densify.cc``)."""
+
+    reads_sparse = True
+
+    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        check_arity(node, (1, 1))
+        check_types(node, [(t, t) for t in (_F32, _F16, _I8)])
+        x = node.input(0)
+        if x.data is None or x.sparsity is None:
+            refuse(node, "is not a constant that is stored sparse", rule="sparse", tensor=x)
+        return (x.shape,)
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        (x,) = inputs
+        assert x is not None
+        return (densify(node.input(0), x),)

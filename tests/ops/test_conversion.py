@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from minilite.errors import PrepareError
 from minilite.graph import TensorType
+from minilite.ops.conversion import FakeQuantOptions
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
 from tests.oracle import BYTES, assert_agrees, each_type, evaluate, quantized
 
-F32, F16, I8, U8, I16 = (
-    TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8, TensorType.UINT8, TensorType.INT16
+F32, F16, I4, I8, U8, I16, I32 = (
+    TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT4, TensorType.INT8, TensorType.UINT8,
+    TensorType.INT16, TensorType.INT32,
 )  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def test_float16_becomes_float32() -> None:
 @pytest.mark.parametrize(
     ("rule", "name", "x", "y"),
     [
-        ("types", "QUANTIZE", tensor((2,)), tensor((), TensorType.INT32)),
+        ("types", "QUANTIZE", tensor((2,)), tensor((), I32)),
         ("types", "DEQUANTIZE", tensor((2,)), tensor()),
         ("quantization-missing", "QUANTIZE", tensor((2,)), tensor((), I8)),
         ("quantization-scale", "DEQUANTIZE", tensor((2,), I8, scale=-1.0), tensor()),
@@ -81,6 +83,54 @@ def test_refuses(rule: str, name: str, x: TensorSpec, y: TensorSpec) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(one_op(name, [x], [y]))
     assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        ("narrow-range", {"narrow_range": True, "num_bits": 8, "max": 1.0}),
+        ("num-bits", {"num_bits": 0, "max": 1.0}),
+        ("num-bits", {"num_bits": 17, "max": 1.0}),
+        ("range", {"num_bits": 8, "min": 1.0, "max": 2.0}),
+        ("range", {"num_bits": 8}),
+    ],
+)
+def test_fake_quantization_refuses(rule: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(PrepareError) as caught:
+        prepare(one_op("FAKE_QUANT", [tensor((2,))], [tensor()], FakeQuantOptions(**fields)))
+    assert caught.value.rule == rule
+
+
+def test_fake_quantization_moves_the_range_to_have_a_zero() -> None:
+    # Four steps of 1 from -0.9 to 2.1: zero is a step if they go from -1 to 2.
+    x = np.array([-5, -0.4, 0.5, 1.6, 9, np.nan], np.float32)
+    options = FakeQuantOptions(min=-0.9, max=2.1, num_bits=2)
+    (y,) = evaluate(one_op("FAKE_QUANT", [tensor(x.shape)], [tensor()], options), x)
+    np.testing.assert_allclose(y, [-1, 0, 1, 2, 2, -1], atol=1e-6)
+
+
+def test_wider_and_narrower_integers() -> None:
+    x = np.array([0.25, -0.25, 40, -1e9, np.nan], np.float32)
+    for kind, ends in ((I16, (-32768, 80)), (I4, (-8, 7))):
+        graph = one_op("QUANTIZE", [tensor(x.shape)], [tensor((), kind, scale=0.5)])
+        low, large = ends
+        np.testing.assert_array_equal(evaluate(graph, x)[0], [1, -1, large, low, low])
+    to_int32 = one_op("QUANTIZE", [tensor((2,), I16, scale=1.0)], [tensor((), I32, scale=0.5, zero_point=7)])
+    np.testing.assert_array_equal(evaluate(to_int32, np.array([-3, 5], np.int16))[0], [1, 17])
+    to_int8 = one_op("QUANTIZE", [tensor((2,), I32, scale=0.25, zero_point=4)], [tensor((), I8, scale=1.0)])
+    np.testing.assert_array_equal(evaluate(to_int8, np.array([404, 900], np.int32))[0], [100, 127])
+    nibbles = one_op("DEQUANTIZE", [tensor((2,), I4, scale=0.5, zero_point=1)], [tensor()])
+    np.testing.assert_array_equal(evaluate(nibbles, np.array([-8, 7], np.int8))[0], [-4.5, 3])
+
+
+def test_bytes_are_moved_by_a_table(litert: Any) -> None:
+    pytest.importorskip("numba")
+    graph = prepare(one_op("QUANTIZE", [tensor((9,), I8, scale=1.0)], [tensor((), U8, scale=1.0)]))
+    from minilite.plan import KernelStep, build_plan
+
+    (step,) = build_plan(graph).steps()
+    assert isinstance(step, KernelStep)
+    assert step.kernel.name == "lookup"
 
 
 SEEDS = st.integers(0, 2**32 - 1)
