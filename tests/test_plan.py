@@ -295,9 +295,8 @@ def test_stages_in_the_wrong_order_are_found(first: int) -> None:
 def test_scales_that_shift_further_than_a_register_is_wide_keep_the_reference(
     scale: float, kernel: bool
 ) -> None:
-    int8 = TensorType.INT8
-    graph = prepare(one_op("QUANTIZE", [tensor((4,), int8, scale=scale)], [tensor((4,), int8, scale=1.0)]))
-    (step,) = build_plan(graph).steps()
+    x, y = tensor((4,), TensorType.INT16, scale=scale), tensor((4,), TensorType.INT8, scale=1.0)
+    (step,) = build_plan(prepare(one_op("QUANTIZE", [x], [y]))).steps()
     assert isinstance(step, KernelStep) is kernel
 
 
