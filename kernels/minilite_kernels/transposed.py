@@ -81,13 +81,25 @@ def transposed_float(
     """
     depth, columns = w.kernel_h * w.kernel_w * w.in_c, phase.block_w * phase.channels
     gather_patches(x, patches, depth, x.dtype.type(0), w, 0, w.in_c, start * w.out_w, stop * w.out_w)
+    stride, limits = phase.step_x * phase.channels, (low, high, low, high)
     for row in range(start, stop):
         source = (row - start) * w.out_w * depth
         for part in range(phase.block_h):
             first, target = part * padded_columns(columns), place(w, phase, row, part)
-            stride = phase.step_x * phase.channels
             multiply_panels(
-                patches, source, w.out_w, depth, weights, bias, first, columns, out, target, stride, low, high
+                patches,
+                source,
+                w.out_w,
+                depth,
+                weights,
+                bias,
+                first,
+                columns,
+                out,
+                target,
+                stride,
+                None,
+                limits,
             )
 
 
