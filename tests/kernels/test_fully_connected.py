@@ -164,3 +164,21 @@ def test_a_row_with_a_number_that_is_not_finite_comes_out_as_none(wrong: float) 
         high=np.inf,
     )
     assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize(("rows", "dtype", "flip"), [(3, np.int8, -128), (5, np.uint8, 0)])
+def test_half_a_step_is_rounded_away_from_zero(rows: int, dtype: Any, flip: int) -> None:
+    odd = np.array([-3, -1, 1, 3, 5][:rows])
+    out = run(
+        kernels.multiply_bytes if rows < 4 else kernels.multiply_bytes_tiled,
+        dtype,
+        Product(rows, 1, 1, 0),
+        x=(odd + (0 if flip else 128)).astype(dtype),
+        weights=pack_lanes(np.ones((1, 1), np.int8)),
+        bias=pack_columns(np.full(1, -128, np.int32)),
+        scales=pack_columns(np.full(1, 0.5)),
+        values=padded_scratch(dtype, ROWS * 4),
+        sums=padded_scratch(np.int32, ROWS * kernels.AT_ONCE),
+        levels=Levels(0, flip, 0, 100, 0, 127),
+    )
+    assert (out.ravel().astype(int) - 100).tolist() == [-2, -1, 1, 2, 3][:rows]
