@@ -62,6 +62,11 @@ def test_spectrogram_of_a_constant() -> None:
     )
 
 
+def test_a_window_longer_than_the_sound_costs_nothing() -> None:
+    graph = spectrogram((3, 1), window_size=1 << 50, stride=1)
+    assert evaluate(graph, np.ones((3, 1), np.float32))[0].shape == (1, 0, (1 << 49) + 1)
+
+
 def mfcc(shape: tuple[int, ...], rate: int = 16000, **options: int) -> Graph:
     defaults = {
         "upper_frequency_limit": 4000,
