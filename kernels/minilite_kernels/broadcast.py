@@ -51,73 +51,117 @@ def panel_offset(outer: Array, operands: int, operand: int, panel: int) -> int:
 
 @helper
 def spread(source: Array, offset: int, row: int, column: int, rows: int, columns: int, block: Array) -> None:
-    """``block[r, c] = source[offset + r * row + c * column]``."""
+    """``block[r, c] = source[offset + r * row + c * column]``, where ``row`` or ``column`` is 0."""
     if column == 0:
         for r in range(rows):
-            value = source[offset + r * row]
+            value, line = source[offset + r * row], block[r * columns : (r + 1) * columns]
             for c in range(columns):
-                block[r * columns + c] = value
-    elif columns == 1 and row == 0:
-        block[:rows] = source[offset]
-    else:
+                line[c] = value
+    elif columns == 1:
+        value = source[offset]
         for r in range(rows):
+            block[r] = value
+    else:
+        repeated = source[offset : offset + columns]
+        for r in range(rows):
+            line = block[r * columns : (r + 1) * columns]
             for c in range(columns):
-                block[r * columns + c] = source[offset + r * row + c * column]
+                line[c] = repeated[c]
 
 
-def binary(constants: Callable[[Array], Any]) -> Callable[[Callable[[Any, Any, Any], Any]], Kernel]:
-    """Decorator: the kernel that writes ``combine(x, y, constants(parameters))`` for each pair of elements.
+Combine = Callable[[Any, Any, Any], Any]
+"""An element of the output from one of each operand, and what the kernel knows beside."""
 
-    ``start`` and ``stop`` count rows over all panels.
-    """
 
-    def decorate(combine: Callable[[Any, Any, Any], Any]) -> Kernel:
+def binary(constants: Callable[[Array], Any]) -> Callable[[Combine], Kernel]:
+    """Decorator: the kernel that writes ``combine(x, y, constants(parameters))`` for each pair of values."""
+
+    def decorate(combine: Combine) -> Kernel:
         pair = helper(combine)
 
-        def walk(
-            a: Input,
-            b: Input,
-            out: Output,
-            a_block: Scratch,
-            b_block: Scratch,
-            panel: Panel,
-            outer: Input,
-            parameters: Input,
-            start: int,
-            stop: int,
-        ) -> None:
-            known = constants(parameters)
-            rows, columns, block_rows = panel.rows, panel.columns, panel.block_rows
-            position = start
-            while position < stop:
-                number = position // rows
-                first = position - number * rows
-                last = min(rows, first + stop - position)
-                a_offset = panel_offset(outer, 2, 0, number)
-                b_offset = panel_offset(outer, 2, 1, number)
-                for row in range(first, last, block_rows):
-                    taken = min(block_rows, last - row)
-                    count = taken * columns
-                    x_offset, y_offset = a_offset + row * panel.a_row, b_offset + row * panel.b_row
-                    x, y = a, b
-                    if panel.a_way != DIRECT:
-                        if panel.a_way == SPREAD or row == first:
-                            spread(a, x_offset, panel.a_row, panel.a_column, taken, columns, a_block)
-                        x, x_offset = a_block, 0
-                    if panel.b_way != DIRECT:
-                        if panel.b_way == SPREAD or row == first:
-                            spread(b, y_offset, panel.b_row, panel.b_column, taken, columns, b_block)
-                        y, y_offset = b_block, 0
-                    z_offset = (number * rows + row) * columns
-                    xs, ys = x[x_offset : x_offset + count], y[y_offset : y_offset + count]
-                    zs = out[z_offset : z_offset + count]
-                    for i in range(count):
-                        zs[i] = pair(xs[i], ys[i], known)
-                position += last - first
+        @helper
+        def fill(xs: Array, ys: Array, out: Array, _: Array, known: Any) -> None:
+            for i in range(out.size):
+                out[i] = pair(xs[i], ys[i], known)
 
-        # Machine code that was kept by several processes meets under these names: no two may be alike.
-        walk.__name__ = walk.__qualname__ = combine.__name__
-        walk.__doc__ = combine.__doc__
-        return kernel(walk)
+        return _kernel(combine, constants, fill)
 
     return decorate
+
+
+def accumulating(
+    constants: Callable[[Array], Any], finish: Callable[[Array, Array, Any], None]
+) -> Callable[[Combine], Kernel]:
+    """Decorator: as ``binary``, but ``combine`` makes 32-bit integers, and ``finish`` the output of a block.
+
+    Each has loops of its own, so that one is not drawn into the width of the other.
+    """
+
+    def decorate(combine: Combine) -> Kernel:
+        pair = helper(combine)
+
+        @helper
+        def fill(xs: Array, ys: Array, out: Array, accumulators: Array, known: Any) -> None:
+            block = accumulators[: out.size]
+            for i in range(out.size):
+                block[i] = pair(xs[i], ys[i], known)
+            finish(block, out, known)
+
+        return _kernel(combine, constants, fill)
+
+    return decorate
+
+
+def _kernel(combine: Combine, constants: Callable[[Array], Any], fill: Callable[..., None]) -> Kernel:
+    """The walk over shapes, around the loop over elements; ``start`` and ``stop`` count all panels' rows."""
+
+    def walk(
+        a: Input,
+        b: Input,
+        out: Output,
+        a_block: Scratch,
+        b_block: Scratch,
+        accumulators: Scratch,
+        panel: Panel,
+        outer: Input,
+        parameters: Input,
+        start: int,
+        stop: int,
+    ) -> None:
+        known = constants(parameters)
+        rows, columns, block_rows = panel.rows, panel.columns, panel.block_rows
+        position = start
+        while position < stop:
+            number = position // rows
+            first = position - number * rows
+            last = min(rows, first + stop - position)
+            a_offset = panel_offset(outer, 2, 0, number)
+            b_offset = panel_offset(outer, 2, 1, number)
+            for row in range(first, last, block_rows):
+                taken = min(block_rows, last - row)
+                count = taken * columns
+                x, x_offset = a, a_offset + row * panel.a_row
+                y, y_offset = b, b_offset + row * panel.b_row
+                if panel.a_way != DIRECT:
+                    if panel.a_way == SPREAD or row == first:
+                        spread(a, x_offset, panel.a_row, panel.a_column, taken, columns, a_block)
+                    x, x_offset = a_block, 0
+                if panel.b_way != DIRECT:
+                    if panel.b_way == SPREAD or row == first:
+                        spread(b, y_offset, panel.b_row, panel.b_column, taken, columns, b_block)
+                    y, y_offset = b_block, 0
+                z_offset = (number * rows + row) * columns
+                fill(
+                    x[x_offset : x_offset + count],
+                    y[y_offset : y_offset + count],
+                    out[z_offset : z_offset + count],
+                    accumulators,
+                    known,
+                )
+            position += last - first
+
+    # Machine code that was kept by several processes meets under these names: no two may be alike.
+    walk.__name__ = walk.__qualname__ = combine.__name__
+    fill.__qualname__ = f"{combine.__name__}_fill"
+    walk.__doc__ = combine.__doc__
+    return kernel(walk)

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minilite_kernels.broadcast import binary
+from minilite_kernels.broadcast import accumulating, binary
 from minilite_kernels.kernel import Array, helper
 from minilite_kernels.requantize import (
-    Factor,
     GuardedFactor,
-    factor,
+    Rescaling,
     guarded_factor,
     multiply_guarded_double_rounding,
-    multiply_narrow_double_rounding,
+    rescale_block_double_rounding,
+    rescaling,
+    shift_left,
 )
 
 # --- numbers: integers wrap ------------------------------------------------------------------------
@@ -131,10 +132,7 @@ class _Sum(NamedTuple):
     other_zero: np.int32
     other: GuardedFactor
     other_sign: np.int32
-    out: Factor
-    out_zero: np.int32
-    low: np.int32
-    high: np.int32
+    out: Rescaling
 
 
 @helper
@@ -146,17 +144,30 @@ def _sum(p: Array) -> _Sum:
         np.int32(p[3]),
         guarded_factor(p[4], p[5], p[1] + 1),
         np.int32(p[6]),
-        factor(p[7], p[8]),
-        np.int32(p[9]),
-        np.int32(p[10]),
-        np.int32(p[11]),
+        rescaling(p[7], p[8], p[9], p[10], p[11]),
     )
+
+
+class _Product(NamedTuple):
+    a_zero: np.int32
+    b_zero: np.int32
+    out: Rescaling
+
+
+@helper
+def _product(p: Array) -> _Product:
+    return _Product(np.int32(p[0]), np.int32(p[1]), rescaling(p[2], p[3], p[4], p[5], p[6]))
+
+
+@helper
+def _finish(accumulators: Array, out: Array, known: Any) -> None:
+    rescale_block_double_rounding(accumulators, out, known.out)
 
 
 @helper
 def _addends(x: Any, y: Any, s: _Sum) -> np.int32:
     # The input of the larger scale is multiplied by a half, which rounds nothing.
-    exact = np.int32((np.int32(x) - s.exact_zero) << (s.exact_shift & 31))
+    exact = shift_left(np.int32(np.int32(x) - s.exact_zero), s.exact_shift)
     other = multiply_guarded_double_rounding(np.int32(np.int32(y) - s.other_zero), s.other)
     # Signs are 0 or -1: a complement, and one more.
     return np.int32(
@@ -164,44 +175,24 @@ def _addends(x: Any, y: Any, s: _Sum) -> np.int32:
     )
 
 
-@binary(_sum)
-def add_fixed_point(x: Any, y: Any, s: _Sum) -> Any:
+@accumulating(_sum, _finish)
+def add_fixed_point(x: Any, y: Any, s: _Sum) -> np.int32:
     """ADD and SUB of quantized values (TFLite's ``reference/integer_ops/add.h``, ``reference/sub.h``).
 
-    Both inputs are brought to a common scale with ``left_shift`` guard bits, added, and brought to
-    the output's scale. The input of the larger scale comes first.
+    Both inputs are brought to a common scale with guard bits, added, and brought to the output's
+    scale. The input of the larger scale comes first.
     """
-    value = np.int32(multiply_narrow_double_rounding(_addends(x, y, s), s.out) + s.out_zero)
-    return min(max(value, s.low), s.high)
+    return _addends(x, y, s)
 
 
-@binary(_sum)
-def squared_difference_fixed_point(x: Any, y: Any, s: _Sum) -> Any:
+@accumulating(_sum, _finish)
+def squared_difference_fixed_point(x: Any, y: Any, s: _Sum) -> np.int32:
     """SQUARED_DIFFERENCE of quantized values (TFLite's ``kernels/squared_difference.cc``)."""
     difference = _addends(x, y, s)
-    squared = np.int32(difference * difference)
-    value = np.int32(multiply_narrow_double_rounding(squared, s.out) + s.out_zero)
-    return min(max(value, s.low), s.high)
+    return np.int32(difference * difference)
 
 
-class _Product(NamedTuple):
-    a_zero: np.int32
-    b_zero: np.int32
-    out_zero: np.int32
-    out: Factor
-    low: np.int32
-    high: np.int32
-
-
-@helper
-def _product(p: Array) -> _Product:
-    zeros = np.int32(p[0]), np.int32(p[1]), np.int32(p[2])
-    return _Product(*zeros, factor(p[3], p[4]), np.int32(p[5]), np.int32(p[6]))
-
-
-@binary(_product)
-def multiply_fixed_point(x: Any, y: Any, p: _Product) -> Any:
+@accumulating(_product, _finish)
+def multiply_fixed_point(x: Any, y: Any, p: _Product) -> np.int32:
     """MUL of quantized values (TFLite's ``reference/integer_ops/mul.h``)."""
-    product = np.int32(np.int32(np.int32(x) - p.a_zero) * np.int32(np.int32(y) - p.b_zero))
-    value = np.int32(multiply_narrow_double_rounding(product, p.out) + p.out_zero)
-    return min(max(value, p.low), p.high)
+    return np.int32(np.int32(np.int32(x) - p.a_zero) * np.int32(np.int32(y) - p.b_zero))

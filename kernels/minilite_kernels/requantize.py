@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
-from minilite_kernels.kernel import Input, Output, helper, kernel
+from minilite_kernels.kernel import Array, Input, Output, helper, kernel
+from minilite_kernels.vector import operation
 
 
 class Scaling(NamedTuple):
@@ -36,6 +38,34 @@ def multiply_by_quantized_multiplier(value: Any, multiplier: int, shift: int) ->
     return (high + (1 << (right - 1)) - (1 if high < 0 else 0)) >> right
 
 
+def _shift_right(value: np.int32, bits: int) -> np.int32:
+    return np.int32(np.int64(value) >> bits)
+
+
+@operation(_shift_right)
+def shift_right(context: Any, value: Any, bits: Any) -> Any:
+    """``value >> bits`` in 32 bits: Numba's own shift has 64, and keeps loops to half as many lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ashr(arguments[0], builder.trunc(arguments[1], arguments[0].type))
+
+    return types.int32(types.int32, types.int64), emit
+
+
+def _shift_left(value: np.int32, bits: int) -> np.int32:
+    return np.int64(np.int64(value) << bits).astype(np.int32)
+
+
+@operation(_shift_left)
+def shift_left(context: Any, value: Any, bits: Any) -> Any:
+    """``value << bits`` in 32 bits; what overflows is lost."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.shl(arguments[0], builder.trunc(arguments[1], arguments[0].type))
+
+    return types.int32(types.int32, types.int64), emit
+
+
 class Halving(NamedTuple):
     """A division by ``2**right``, made ready for ``divide_by_pot``."""
 
@@ -47,39 +77,47 @@ class Halving(NamedTuple):
 @helper
 def halving(right: int) -> Halving:
     """Division by ``2**right``."""
-    return Halving(right & 31, np.int32((1 << right) >> 1), np.int32(1 if right > 0 else 0))
+    return Halving(right, np.int32((1 << right) >> 1), np.int32(1 if right > 0 else 0))
 
 
 @helper
 def divide_by_pot(value: np.int32, by: Halving) -> np.int32:
     """Rounded to nearest, ties away from zero, for values that have room for the half that is added."""
-    return np.int32(np.int32(value + by.half - ((value >> 31) & by.away)) >> by.right)
+    return shift_right(np.int32(value + by.half - (shift_right(value, 31) & by.away)), by.right)
 
 
-class Factor(NamedTuple):
-    """A fixed-point factor, made ready for ``multiply_narrow_double_rounding``."""
+class Rescaling(NamedTuple):
+    """From 32-bit accumulators to an output: a fixed-point factor, a zero point and a clamp."""
 
     multiplier: np.int32
     left: int
     divisor: Halving
+    zero: np.int32
+    low: np.int32
+    high: np.int32
 
 
 @helper
-def factor(multiplier: int, shift: int) -> Factor:
-    """``multiplier * 2**(shift - 31)``."""
-    return Factor(np.int32(multiplier), max(shift, 0) & 31, halving(max(-shift, 0)))
+def rescaling(multiplier: int, shift: int, zero: int, low: int, high: int) -> Rescaling:
+    """By ``multiplier * 2**(shift - 31)``."""
+    left, divisor = max(shift, 0), halving(max(-shift, 0))
+    return Rescaling(np.int32(multiplier), left, divisor, np.int32(zero), np.int32(low), np.int32(high))
 
 
 @helper
-def multiply_narrow_double_rounding(value: np.int32, by: Factor) -> np.int32:
-    """``multiply_by_quantized_multiplier`` for values below ``2**30``: all but the product in 32 bits.
+def rescale_block_double_rounding(block: Array, out: Array, by: Rescaling) -> None:
+    """``multiply_by_quantized_multiplier`` of accumulators up to ``2**30``, plus the zero point, clamped.
 
-    What is rounded second is no larger than the value then, and has room for a half. Loops over it become
-    vectors of twice as many lanes.
+    What is rounded second is no larger than the accumulator, and has room for a half. Only the product
+    needs 64 bits: it has a loop of its own, so that all else is done on twice as many lanes. ``block``
+    is overwritten.
     """
-    widened = np.int64(np.int32(value << by.left))
-    high = np.int32((widened * np.int64(by.multiplier) + (1 << 30)) >> 31)
-    return divide_by_pot(high, by.divisor)
+    for i in range(block.size):
+        widened = np.int64(shift_left(block[i], by.left))
+        block[i] = np.int32((widened * np.int64(by.multiplier) + (1 << 30)) >> 31)
+    for i in range(block.size):
+        value = np.int32(divide_by_pot(block[i], by.divisor) + by.zero)
+        out[i] = min(max(value, by.low), by.high)
 
 
 class GuardedFactor(NamedTuple):
@@ -116,9 +154,9 @@ def multiply_guarded_double_rounding(value: np.int32, by: GuardedFactor) -> np.i
 
     The multiplier is taken in two parts, of which the upper one's product needs no rounding.
     """
-    lower = np.int32(np.int32(np.int32(value * by.lower) + by.half) >> (by.down & 31))
-    upper = np.int32(np.int32(value * by.upper) << (by.up & 31))
-    return divide_by_pot(np.int32(np.int32(upper + lower) >> (by.last & 31)), by.divisor)
+    lower = shift_right(np.int32(np.int32(value * by.lower) + by.half), by.down)
+    upper = shift_left(np.int32(value * by.upper), by.up)
+    return divide_by_pot(shift_right(np.int32(upper + lower), by.last), by.divisor)
 
 
 @helper

@@ -31,22 +31,21 @@ def lower_binary(
 
     ``cost`` is that of an element, in multiply-adds.
     """
-    from minilite_kernels.broadcast import BLOCK
-
     a, b = operands
     panel, outer, panels = panel_of(a.shape, b.shape)
     extent = panel.rows * panels
-    whole_blocks = panel.block_rows if panel.block_rows < panel.rows else 1
+    block = panel.block_rows * panel.columns
     lowering.step(
         kernel,
         node,
         extent=extent,
-        grain=grain(extent, cost * panel.columns, whole_blocks),
+        grain=grain(extent, cost * panel.columns, panel.block_rows),
         a=_flat(a),
         b=_flat(b),
         out=node.output,
-        a_block=lowering.scratch(a.dtype, BLOCK),
-        b_block=lowering.scratch(b.dtype, BLOCK),
+        a_block=lowering.scratch(a.dtype, block),
+        b_block=lowering.scratch(b.dtype, block),
+        accumulators=lowering.scratch(np.int32, block),
         panel=panel,
         outer=outer,
         parameters=parameters,
@@ -70,8 +69,7 @@ def panel_of(a: Shape, b: Shape) -> tuple[Panel, Array, int]:
         rows, columns = axes[-2].size, axes[-1].size
         strides = list(zip(axes[-2].strides, axes[-1].strides, strict=True))
         outer = axes[:-2]
-    in_place = all(row == columns and column == 1 for row, column in strides)
-    block_rows = max(rows if in_place else BLOCK // columns, 1)
+    block_rows = min(max(BLOCK // columns, 1), rows)
     ways = [_way(row, column, columns, block_rows) for row, column in strides]
     (a_strides, b_strides), (a_way, b_way) = strides, ways
     table = [number for axis in reversed(outer) for number in (axis.size, *axis.strides)]

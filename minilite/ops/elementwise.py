@@ -311,7 +311,7 @@ class Mul(Arithmetic):
         if node.output.type is not node.input(0).type or not shifts_fit(shift):
             return None
         limits = output_range(node.options.fused_activation_function, node.output)
-        numbers = (a.zero_point, b.zero_point, y.zero_point, multiplier, shift, *limits)
+        numbers = (a.zero_point, b.zero_point, multiplier, shift, y.zero_point, *limits)
         return Work(multiply_fixed_point, np.array(numbers, np.int64), cost=32)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels import elementwise
-from minilite_kernels.broadcast import BLOCK, DIRECT, REPEATED, SPREAD, Panel
+from minilite_kernels.broadcast import DIRECT, REPEATED, SPREAD, Panel
 from minilite_kernels.kernel import Kernel, ScratchSpace
 
 from minilite.ops.broadcasting import panel_of
@@ -25,6 +25,7 @@ def pair(kernel: Kernel, a: Array, b: Array, parameters: Array = NO_PARAMETERS, 
     """The kernel on two arrays that broadcast."""
     panel, outer, panels = panel_of(a.shape, b.shape)
     shape = np.broadcast_shapes(a.shape, b.shape)
+    block = panel.block_rows * panel.columns
     out = call(
         kernel,
         int(np.prod(shape)),
@@ -32,8 +33,9 @@ def pair(kernel: Kernel, a: Array, b: Array, parameters: Array = NO_PARAMETERS, 
         extent=panel.rows * panels,
         a=a,
         b=b,
-        a_block=ScratchSpace(a.dtype, BLOCK),
-        b_block=ScratchSpace(b.dtype, BLOCK),
+        a_block=ScratchSpace(a.dtype, block),
+        b_block=ScratchSpace(b.dtype, block),
+        accumulators=ScratchSpace(np.dtype(np.int32), block),
         panel=panel,
         outer=outer,
         parameters=parameters,
@@ -82,11 +84,11 @@ def test_comparisons_and_bits() -> None:
     ("a", "b", "panel", "panels"),
     [
         ((4, 5), (4, 5), Panel(20, 1, 20, 1, 1, DIRECT, 1, 1, DIRECT), 1),
-        ((4, 5), (), Panel(20, 1, 1024, 1, 1, DIRECT, 0, 1, REPEATED), 1),
-        ((2, 3, 4, 5), (5,), Panel(24, 5, 204, 5, 1, DIRECT, 0, 1, REPEATED), 1),
-        ((2, 3, 4, 5), (2, 1, 1, 5), Panel(12, 5, 204, 5, 1, DIRECT, 0, 1, REPEATED), 2),
-        ((4, 5), (4, 1), Panel(4, 5, 204, 5, 1, DIRECT, 1, 0, SPREAD), 1),
-        ((1, 5), (4, 1), Panel(4, 5, 204, 0, 1, REPEATED, 1, 0, SPREAD), 1),
+        ((4, 5), (), Panel(20, 1, 20, 1, 1, DIRECT, 0, 1, REPEATED), 1),
+        ((2, 3, 4, 5), (5,), Panel(24, 5, 24, 5, 1, DIRECT, 0, 1, REPEATED), 1),
+        ((2, 3, 4, 5), (2, 1, 1, 5), Panel(12, 5, 12, 5, 1, DIRECT, 0, 1, REPEATED), 2),
+        ((4, 5), (4, 1), Panel(4, 5, 4, 5, 1, DIRECT, 1, 0, SPREAD), 1),
+        ((1, 5), (4, 1), Panel(4, 5, 4, 0, 1, REPEATED, 1, 0, SPREAD), 1),
         ((3, 2000), (2000,), Panel(3, 2000, 1, 2000, 1, DIRECT, 0, 1, DIRECT), 1),
         ((3, 2000), (3, 1), Panel(2000, 1, 1024, 1, 1, DIRECT, 0, 1, REPEATED), 3),
         ((), (), Panel(1, 1, 1, 1, 1, DIRECT, 1, 1, DIRECT), 1),
@@ -170,7 +172,7 @@ def test_any_quantized_products(dtype: Any, multiplier: int, shift: int, seed: i
     a, b = rng.integers(info.min, info.max, (2, 40), dtype, endpoint=True)
     a[:2], b[:2] = (info.min, info.max), (info.min, info.max)
     zeros = [0, 0, 0] if dtype is np.int16 else rng.integers(info.min, info.max, 3, endpoint=True).tolist()
-    parameters = np.array([*zeros, multiplier, shift, info.min, info.max])
+    parameters = np.array([*zeros[:2], multiplier, shift, zeros[2], info.min, info.max])
     product = (a.astype(np.int64) - zeros[0]) * (b.astype(np.int64) - zeros[1])
     expected = np.clip(all_scaled(product, multiplier, shift) + zeros[2], info.min, info.max)
     np.testing.assert_array_equal(pair(elementwise.multiply_fixed_point, a, b, parameters), expected)
