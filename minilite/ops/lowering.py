@@ -55,12 +55,13 @@ MAX_WORD = 8
 _WORDS = {1: TensorType.UINT8, 2: TensorType.UINT16, 4: TensorType.UINT32, 8: TensorType.UINT64}
 
 
-def as_words(lowering: Lowering, values: Tensor | Array) -> Any:
+def as_words(lowering: Lowering, values: Tensor | Array, width: int | None = None) -> Any:
     """A kernel argument: the elements as unsigned words of their width, whatever they mean.
 
     So kernels that only move elements are compiled once for a width, and take types that Numba has not.
+    With another ``width`` the words hold several elements, or parts of them.
     """
-    kind = _WORDS[min(values.dtype.itemsize, MAX_WORD)]
+    kind = _WORDS[min(width or values.dtype.itemsize, MAX_WORD)]
     if isinstance(values, Tensor):
         if values.data is not None:
             return lowering.constant(values, _words, kind.dtype.name)
@@ -69,7 +70,10 @@ def as_words(lowering: Lowering, values: Tensor | Array) -> Any:
 
 
 def _words(values: Array, dtype: str) -> Array:
-    return np.ascontiguousarray(values).reshape(-1).view(dtype)
+    """The values in a row; a rest that fills no word is left out."""
+    raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    width = np.dtype(dtype).itemsize
+    return raw[: raw.size // width * width].view(dtype)
 
 
 def shifts_fit(*shifts: npt.ArrayLike) -> bool:

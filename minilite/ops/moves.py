@@ -8,7 +8,7 @@ that nobody reads, are the kernel steps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import prod
+from math import gcd, prod
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,6 +26,13 @@ WORD_COST = 4
 
 LONE_WORD_COST = 16
 """The same for a word that moves alone."""
+
+
+LONG_RUN = 128
+"""Bytes that are moved at the speed of memory in words of any width."""
+
+SHORT_ROW = 16
+"""Words of a row that is over before a loop over it is worth its while."""
 
 
 class Rearrangement(Op):
@@ -179,14 +186,35 @@ def merged(axes: Sequence[Axis]) -> list[Axis]:
     return made or [Axis(1, 1, 1)]
 
 
-def rows_chosen(axes: list[Axis]) -> list[Axis]:
+def in_words(axes: Sequence[Axis], size: int, *offsets: int) -> tuple[int, list[Axis]]:
+    """A move of elements of ``size`` bytes as one of words: their width in bytes, and the merged axes.
+
+    Words are as wide as all that lies side by side allows, where that is so little that it matters: a
+    row of a long run takes the same time in any words, and fewer widths are fewer kernels to compile.
+    """
+    in_bytes = merged([*(Axis(n, size * s, size * t) for n, s, t in axes), Axis(size, 1, 1)])
+    *outer, run = in_bytes
+    if run[1:] != (1, 1):
+        return 1, in_bytes
+    width = min(size, MAX_WORD)
+    if run.size < LONG_RUN:
+        width = gcd(MAX_WORD, run.size, *(n * size for n in offsets), *(n for a in outer for n in a[1:]))
+    return width, merged(
+        [*(Axis(n, s // width, t // width) for n, s, t in outer), Axis(run.size // width, 1, 1)]
+    )
+
+
+def rows_chosen(axes: Sequence[Axis]) -> list[Axis]:
     """The axes of a move as the kernel takes them: at least two, the last one a row, the one before chosen.
 
-    Where rows are gathered from afar, the rows of a square should be what lies side by side in the source.
+    Where rows are gathered from afar, the rows of a square should be what lies side by side in the source;
+    where rows are short, there should be many of them in a row.
     """
     *outer, row = axes
-    if row.source != 1:
+    if row.source not in (0, 1):
         outer.sort(key=lambda axis: axis.source == 1)
+    elif len(outer) > 1 and row.size <= SHORT_ROW and outer[-1].size < outer[-2].size:
+        outer[-2:] = outer[-1], outer[-2]
     return [*outer, row] if outer else [Axis(1, 0, 0), row]
 
 
@@ -195,21 +223,21 @@ def _lower_move(node: Node, lowering: Lowering, places: _Places, target: Array, 
     assert found is not None, f"{node.operator}: a move's target is no part of an output"
     out, target_offset = found
     found = places.find(source)
-    x: Any
-    if found is not None:
-        x, source_offset = as_words(lowering, found[0]), found[1]
-    else:
-        assert source.size == 1, f"{node.operator}: a move's source is no part of an input"
-        x, source_offset = as_words(lowering, source), 0
+    assert found is not None or source.size == 1, f"{node.operator}: a move's source is no part of an input"
+    x, source_offset = found or (source, 0)
     stretched = np.broadcast_to(source, target.shape)
     axes = [Axis(*axis) for axis in zip(target.shape, stretched.strides, target.strides, strict=True)]
-    words = max(out.dtype.itemsize // MAX_WORD, 1)
-    axes = [Axis(a.size, a.source * words, a.target * words) for a in axes]
-    axes = merged([*axes, Axis(words, 1, 1)])
+    size = out.dtype.itemsize
+    width, axes = in_words(axes, size, source_offset, target_offset)
     _step(
-        node, lowering, axes, x=x, out=as_words(lowering, out),
-        source=source_offset * words, target=target_offset * words,
-    )  # fmt: skip
+        node,
+        lowering,
+        axes,
+        x=as_words(lowering, x, width),
+        out=as_words(lowering, out, width),
+        source=source_offset * size // width,
+        target=target_offset * size // width,
+    )
 
 
 def _step(node: Node, lowering: Lowering, axes: list[Axis], **arguments: Any) -> None:
@@ -228,7 +256,7 @@ def _step(node: Node, lowering: Lowering, axes: list[Axis], **arguments: Any) ->
         move,
         node,
         extent=extent,
-        grain=grain(extent, cost, TILE),
+        grain=grain(extent, cost, TILE // arguments["out"].dtype.itemsize),
         axes=np.array(axes, np.int64).reshape(-1),
         counts=lowering.scratch(np.int64, len(axes)),
         **arguments,

@@ -57,10 +57,11 @@ def call_move(x: Array, size: int, extent: int, axes: Array, counts: Array, sour
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("rows", [1, 3, TILE, TILE + 1, 2 * TILE + 5])
-@pytest.mark.parametrize("columns", [1, 3, TILE - 1, 2 * TILE + 7])
-def test_squares_are_transposed(rows: int, columns: int) -> None:
-    x = np.arange(rows * columns, dtype=np.uint16).reshape(columns, rows)
+@pytest.mark.parametrize("rows", [1, 7, 8, 63, 64, 65, TILE + 9])
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 63, TILE + 15])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_squares_are_transposed(dtype: Any, rows: int, columns: int) -> None:
+    x = (np.arange(rows * columns) % 251).astype(dtype).reshape(columns, rows)
     result = moved(x, (rows, columns), [(rows, 1, columns), (columns, rows, 1)])
     np.testing.assert_array_equal(result, x.T)
 
