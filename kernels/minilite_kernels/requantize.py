@@ -196,13 +196,15 @@ def quantize(
     x: Input, out: Output, scale: float, zero: int, low: int, high: int, start: int, stop: int
 ) -> None:
     """QUANTIZE from float32: round half away, clamp; NaN becomes ``low`` (``reference/quantize.h``)."""
-    divisor = np.float32(scale)
+    divisor, moved = np.float32(scale), np.int32(zero)
+    # As floats, which all of these are exactly: far outside them a conversion would be undefined.
+    floor, ceiling = np.float32(low - zero), np.float32(high - zero)
     x, out = x[start:stop], out[start:stop]
     for i in range(out.size):
-        # Far outside the range the conversion to an integer would be undefined.
-        value = min(max(x[i] / divisor, np.float32(-1e9)), np.float32(1e9))
-        quantized = low if value != value else np.int64(round_half_away(value)) + zero  # noqa: PLR0124
-        out[i] = min(max(quantized, low), high)
+        steps = round_half_away(x[i] / divisor)
+        steps = steps if steps > floor else floor
+        steps = steps if steps < ceiling else ceiling
+        out[i] = np.int32(steps) + moved
 
 
 @kernel

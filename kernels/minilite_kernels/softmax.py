@@ -6,72 +6,80 @@ from typing import Any
 
 import numpy as np
 
-from minilite_kernels.kernel import Input, Output, helper, kernel
+from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
 from minilite_kernels.requantize import (
     leading_zeros,
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
 )
-from minilite_kernels.transcendental import bits_of, exp, float_of, log
+from minilite_kernels.transcendental import exp, log
+
+LANES = 64
+"""Running maxima and sums that a long row is taken in, side by side in vectors; they meet at its end."""
 
 
 @helper
-def _largest(values: Any) -> np.float32:
-    """The largest of a row of float32, or NaN.
-
-    As integers that are in the order of the numbers they stand for: LLVM puts the search among floats
-    into no vectors.
-    """
-    largest = np.int32(-(1 << 31))
-    for i in range(values.size):
-        largest = max(largest, _ordered(bits_of(values[i])))
-    return float_of(_ordered(largest))
+def _largest(values: Any, lanes: Any) -> np.float32:
+    """The largest of a row; NaN may be left out, or be it."""
+    largest = np.float32(-np.inf)
+    whole = values.size // LANES * LANES
+    if whole:
+        lanes[:LANES] = values[:LANES]
+        for start in range(LANES, whole, LANES):
+            part = values[start:][:LANES]
+            for i in range(LANES):
+                lanes[i] = part[i] if part[i] > lanes[i] else lanes[i]
+        for i in range(LANES):
+            largest = lanes[i] if lanes[i] > largest else largest
+    for i in range(values.size - whole):
+        value = values[whole + i]
+        largest = value if value > largest else largest
+    return largest
 
 
 @helper
-def _ordered(bits: np.int32) -> np.int32:
-    """Turns the bits below the sign of negative numbers; the way back is the same."""
-    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-
-
-@helper
-def _sum(values: Any) -> np.float64:
-    """The sum of a row, four at a time: one after the other each addition would wait for the last."""
-    a, b, c, d = np.float64(0), np.float64(0), np.float64(0), np.float64(0)
-    whole = values.size // 4
-    for i in range(whole):
-        a += values[4 * i]
-        b += values[4 * i + 1]
-        c += values[4 * i + 2]
-        d += values[4 * i + 3]
-    for i in range(4 * whole, values.size):
-        a += values[i]
-    return (a + b) + (c + d)
+def _sum(values: Any, lanes: Any) -> np.float32:
+    """The sum of a row."""
+    total = np.float32(0.0)
+    whole = values.size // LANES * LANES
+    if whole:
+        lanes[:LANES] = values[:LANES]
+        for start in range(LANES, whole, LANES):
+            part = values[start:][:LANES]
+            for i in range(LANES):
+                lanes[i] += part[i]
+        for i in range(LANES):
+            total += lanes[i]
+    for i in range(values.size - whole):
+        total += values[whole + i]
+    return total
 
 
 @kernel
-def softmax_float(x: Input, out: Output, depth: int, beta: float, start: int, stop: int) -> None:
+def softmax_float(
+    x: Input, out: Output, lanes: Scratch, depth: int, beta: float, start: int, stop: int
+) -> None:
     """SOFTMAX on float32 rows of ``depth`` values."""
     factor = np.float32(beta)
     for row in range(start, stop):
         values, results = x[row * depth :][:depth], out[row * depth :][:depth]
-        largest = _largest(values)
+        largest = _largest(values, lanes)
         for i in range(results.size):
             results[i] = exp((values[i] - largest) * factor)
-        total = np.float32(_sum(results))
+        share = np.float32(1.0) / _sum(results, lanes)
         for i in range(results.size):
-            results[i] = results[i] / total
+            results[i] *= share
 
 
 @kernel
-def log_softmax_float(x: Input, out: Output, depth: int, start: int, stop: int) -> None:
+def log_softmax_float(x: Input, out: Output, lanes: Scratch, depth: int, start: int, stop: int) -> None:
     """LOG_SOFTMAX on float32 rows of ``depth`` values."""
     for row in range(start, stop):
         values, results = x[row * depth :][:depth], out[row * depth :][:depth]
-        largest = _largest(values)
+        largest = _largest(values, lanes)
         for i in range(results.size):
             results[i] = exp(values[i] - largest)
-        logarithm = log(np.float32(_sum(results)))
+        logarithm = log(_sum(results, lanes))
         for i in range(results.size):
             results[i] = (values[i] - largest) - logarithm
 
@@ -125,3 +133,39 @@ def _one_over_one_plus_x(raw: int) -> int:
 @helper
 def _saturated(value: int) -> int:
     return min(max(value, -(1 << 31)), (1 << 31) - 1)
+
+
+@kernel
+def softmax_int16(
+    x: Input,
+    exponentials: Input,
+    reciprocals: Input,
+    out: Output,
+    depth: int,
+    start: int,
+    stop: int,
+) -> None:
+    """SOFTMAX on int16 rows (TFLite's ``reference/softmax.h``).
+
+    ``exponentials`` holds ``exp`` of the differences 0, -1 ... -65535 to a row's largest value, and
+    ``reciprocals`` 513 points of ``1 / (1 + x)``.
+    """
+    for row in range(start, stop):
+        values, results = x[row * depth :][:depth], out[row * depth :][:depth]
+        largest = -(1 << 15)
+        for i in range(values.size):
+            largest = max(largest, values[i])
+        total = 0
+        for i in range(values.size):
+            total += exponentials[largest - values[i]]
+        total = min(total, (1 << 31) - 1)
+        zeros = leading_zeros(total)
+        # The sum as 1 + x, x in [0, 1) of 16 bits.
+        fraction = min(((total << (zeros - 1)) + (1 << 13) >> 14) - (1 << 16), (1 << 16) - 1)
+        place = fraction >> 7
+        slope = np.int64(reciprocals[place + 1]) - np.int64(reciprocals[place])
+        inverse = reciprocals[place] + ((slope * (fraction & 0x7F) + 64) >> 7)
+        shift = 31 - zeros
+        for i in range(values.size):
+            steps = (np.int64(exponentials[largest - values[i]]) * inverse + (1 << (shift - 1))) >> shift
+            results[i] = min(max(steps, 0), (1 << 15) - 1)

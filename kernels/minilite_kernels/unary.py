@@ -13,14 +13,6 @@ from minilite_kernels.kernel import Input, Output, kernel
 
 
 @kernel
-def lookup(x: Input, table: Input, out: Output, mask: int, start: int, stop: int) -> None:
-    """Any map of 8- or 16-bit integers: ``table[x & mask]``, the table in the order of the bits."""
-    x, out = x[start:stop], out[start:stop]
-    for i in range(out.size):
-        out[i] = table[np.int64(x[i]) & mask]
-
-
-@kernel
 def clamp(x: Input, out: Output, low: float, high: float, start: int, stop: int) -> None:
     """The rectifiers of float32; NaN stays NaN."""
     x, out = x[start:stop], out[start:stop]
@@ -95,6 +87,14 @@ def ceil(x: Input, out: Output, start: int, stop: int) -> None:
     x, out = x[start:stop], out[start:stop]
     for i in range(out.size):
         out[i] = np.ceil(x[i])
+
+
+@kernel
+def round_half_even(x: Input, out: Output, start: int, stop: int) -> None:
+    """ROUND on float32."""
+    x, out = x[start:stop], out[start:stop]
+    for i in range(out.size):
+        out[i] = np.rint(x[i])
 
 
 @kernel

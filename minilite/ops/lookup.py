@@ -101,7 +101,7 @@ def apply_interpolated(table: npt.NDArray[np.int16], values: Array) -> Array:
 
 def lower_as_table(op: Op, node: Node, lowering: Lowering) -> bool:
     """Write an operator that maps each 8- or 16-bit integer by itself as a lookup of all its results."""
-    from minilite_kernels.unary import lookup
+    from minilite_kernels.lookup import lookup, lookup_bytes
 
     x, y = node.input(0), node.output
     bits = x.dtype.itemsize * 8
@@ -110,14 +110,10 @@ def lower_as_table(op: Op, node: Node, lowering: Lowering) -> bool:
     every = np.arange(1 << bits, dtype=np.uint32).astype(f"u{bits // 8}").view(x.dtype)
     with np.errstate(all="ignore"):
         (table,) = op.evaluate(node, (every,))
-    lowering.step(
-        lookup,
-        node,
-        extent=y.size,
-        grain=grain(y.size, 16),
-        x=x,
-        table=np.ascontiguousarray(table.astype(y.dtype)),
-        out=y,
-        mask=(1 << bits) - 1,
-    )
+    shared: dict[str, Any] = {"x": x, "table": np.ascontiguousarray(table.astype(y.dtype)), "out": y}
+    if x.dtype.itemsize == y.dtype.itemsize == 1:
+        lowering.step(lookup_bytes, node, extent=y.size, grain=grain(y.size, 8, 64), **shared)
+    else:
+        mask = (1 << bits) - 1
+        lowering.step(lookup, node, extent=y.size, grain=grain(y.size, 16), mask=mask, **shared)
     return True

@@ -160,16 +160,14 @@ class Softmax(_AlongRows):
         return np.where(counts, np.clip(steps + low, low, high), low).astype(target)
 
     def _int16(self, node: Node, x: Array) -> Array:
-        exponentials_of, reciprocals_of = _int16_tables()
-        scaled = multiply_by_quantized_multiplier_double_rounding(self._differences(x), *int16_factor(node))
-        high = np.iinfo(np.int16).max
-        exponentials = apply_interpolated(exponentials_of, saturate(scaled + high, np.int16)).astype(np.int64)
+        exponentials = int16_exponentials(node, self._differences(x)).astype(np.int64)
         total = np.minimum(exponentials.sum(axis=-1, keepdims=True), _LARGEST)
         # The sum as 1 + x, x in [0, 1) of 16 bits; the table begins at the smallest int16.
         zeros = leading_sign_bits(total) + 1
         fraction = ((total << (zeros - 1)) + (1 << 13)) >> 14
         place = saturate(fraction - (1 << 15) - (1 << 16), np.int16)
-        inverse = apply_interpolated(reciprocals_of, place).astype(np.int64)
+        _, reciprocals = _int16_tables()
+        inverse = apply_interpolated(reciprocals, place).astype(np.int64)
         shift = 31 - zeros
         steps = (exponentials * inverse + (np.int64(1) << (shift - 1))) >> shift
         return saturate(np.maximum(steps, 0), np.int16)
@@ -180,18 +178,21 @@ class Softmax(_AlongRows):
         x, y = node.input(0), node.output
         depth = x.shape[-1]
         rows = y.size // depth if depth else 0
-        shared: dict[str, Any] = {"extent": rows, "x": x, "out": y, "depth": depth}
+        cost = grain(rows, 64 * depth)
+        shared: dict[str, Any] = {"extent": rows, "grain": cost, "x": x, "out": y, "depth": depth}
         if x.type is _F32:
-            lowering.step(
-                softmax.softmax_float, node, grain=grain(rows, 96 * depth), beta=node.options.beta, **shared
-            )
+            lanes = lowering.scratch(np.float32, softmax.LANES)
+            lowering.step(softmax.softmax_float, node, beta=node.options.beta, lanes=lanes, **shared)
             return True
         if x.type is _I16:
-            return False
+            exponentials = int16_exponentials(node, -np.arange(1 << 16, dtype=np.int64))
+            _, reciprocals = _int16_tables()
+            tables: dict[str, Any] = {"exponentials": exponentials, "reciprocals": reciprocals}
+            lowering.step(softmax.softmax_int16, node, **tables, **shared)
+            return True
         lowering.step(
             softmax.softmax_bytes,
             node,
-            grain=grain(rows, 64 * depth),
             exponentials=exponentials_of_differences(node, node.options.beta),
             low=integer_range(y.dtype)[0],
             high=integer_range(y.dtype)[1],
@@ -215,13 +216,15 @@ def exponentials_of_differences(node: Node, beta: float) -> npt.NDArray[np.int32
     return np.where(differences >= scaling.least, values, 0).astype(np.int32)
 
 
-def int16_factor(node: Node) -> tuple[int, int]:
-    """What brings int16 differences to 65536ths of 10, the range of the table of exponentials."""
+def int16_exponentials(node: Node, differences: Int64Array) -> npt.NDArray[np.int16]:
+    """``exp`` of differences to a row's largest int16 value, in 32768ths."""
     quantization = node.input(0).quantization
     assert quantization is not None
+    # In 65536ths of 10, over which the table goes.
     real = np.float64(quantization.scale * np.float32(node.options.beta)) / (10.0 / 65535.0)
-    multiplier, shift = quantize_multiplier(real)
-    return int(multiplier), int(shift)
+    scaled = multiply_by_quantized_multiplier_double_rounding(differences, *quantize_multiplier(real))
+    table, _ = _int16_tables()
+    return apply_interpolated(table, saturate(scaled + np.iinfo(np.int16).max, np.int16))
 
 
 @cache
@@ -292,6 +295,7 @@ class LogSoftmax(_AlongRows):
             grain=grain(rows, 96 * depth),
             x=x,
             out=y,
+            lanes=lowering.scratch(np.float32, softmax.LANES),
             depth=depth,
         )
         return True

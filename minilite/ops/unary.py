@@ -347,6 +347,11 @@ class Round(ElementMap):
         whole: Array = np.rint(x)
         return whole
 
+    def lower_float(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import unary
+
+        return map_step(lowering, node, unary.round_half_even, 16)
+
 
 @operator("SIGN")
 class Sign(ElementMap):

@@ -130,7 +130,7 @@ def test_bytes_are_moved_by_a_table(litert: Any) -> None:
 
     (step,) = build_plan(graph).steps()
     assert isinstance(step, KernelStep)
-    assert step.kernel.name == "lookup"
+    assert step.kernel.name == "lookup_bytes"
 
 
 SEEDS = st.integers(0, 2**32 - 1)
