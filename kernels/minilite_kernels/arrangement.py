@@ -31,6 +31,20 @@ def copy(x: Input, out: Output, source: int, target: int, start: int, stop: int)
 
 
 @kernel
+def translate(
+    x: Input, out: Output, table: Input, block: int, stride: int, offset: int, start: int, stop: int
+) -> None:
+    """``out[i * stride + offset :][:block] = table[x[i * block :][:block]]`` for ``i`` in ``start..stop``.
+
+    A part of a uint8 concatenation that has units of its own; ``table`` uint8 [256].
+    """
+    for i in range(start, stop):
+        a, b = i * block, i * stride + offset
+        for j in range(block):
+            out[_at(b + j)] = table[_at(x[_at(a + j)])]
+
+
+@kernel
 def move(
     x: Input, out: Output, axes: Input, counts: Scratch, source: int, target: int, start: int, stop: int
 ) -> None:

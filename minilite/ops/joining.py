@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from minilite.ops.checks import (
     check_same_type,
     integers,
 )
-from minilite.ops.moves import Move, Rearrangement, part
+from minilite.ops.lowering import grain
+from minilite.ops.moves import LONE_WORD_COST, Move, Rearrangement, part
 from minilite.quantization import integer_range, round_half_away
 
 
@@ -140,9 +142,29 @@ class Concatenation(Rearrangement):
         return super().evaluate(node, rescaled)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
-        if any(needs_rescaling(node.input(i), node.output) for i in range(len(node.inputs))):
-            return False
-        return super().lower(node, lowering)
+        if not any(needs_rescaling(node.input(i), node.output) for i in range(len(node.inputs))):
+            return super().lower(node, lowering)
+        from minilite_kernels.arrangement import translate
+
+        shape, axis, offset = node.output.shape, _concatenated_axis(node), 0
+        outer, stride = prod(shape[:axis]), prod(shape[axis:])
+        for position in range(len(node.inputs)):
+            tensor = node.input(position)
+            block = tensor.size // max(outer, 1)
+            lowering.step(
+                translate,
+                node,
+                extent=outer,
+                grain=grain(outer, LONE_WORD_COST * block),
+                x=tensor,
+                out=node.output,
+                table=_rescaling_table(tensor, node.output),
+                block=block,
+                stride=stride,
+                offset=offset,
+            )
+            offset += block
+        return True
 
 
 def _at_least_1d(shape: Shape) -> Shape:

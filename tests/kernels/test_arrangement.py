@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
-from minilite_kernels.arrangement import TILE, copy, move
+from minilite_kernels.arrangement import TILE, copy, move, translate
 
 from tests.kernels.harness import Array, call
 
@@ -35,6 +35,23 @@ def test_copy(dtype: Any, size: int, source: int) -> None:
     x = np.arange(size + source).astype(dtype)
     result = call(copy, size, dtype, extent=size, x=x, source=source, target=0)
     np.testing.assert_array_equal(result, x[source:])
+
+
+def test_a_part_is_translated() -> None:
+    table = (255 - np.arange(256)).astype(np.uint8)
+    out = np.full(8, 9, np.uint8)
+    for row in (1, 0):
+        translate(
+            row,
+            row + 1,
+            x=np.array([0, 1, 2, 255], np.uint8),
+            out=out,
+            table=table,
+            block=2,
+            stride=4,
+            offset=1,
+        )
+    assert out.tolist() == [9, 255, 254, 9, 9, 253, 0, 9]
 
 
 def moved(x: Array, out_shape: tuple[int, ...], axes: list[tuple[int, int, int]], source: int = 0) -> Array:
