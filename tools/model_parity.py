@@ -161,6 +161,14 @@ def model_parity(path: Path, settings: Settings) -> ModelParity:
     return row
 
 
+def survived(path: Path, settings: Settings) -> ModelParity:
+    """The same, whatever goes wrong: one model leaves the others their place in the table."""
+    try:
+        return model_parity(path, settings)
+    except Exception as error:
+        return ModelParity(path.stem, "differs", f"{type(error).__name__}: {error}")
+
+
 def has_state(graph: Graph) -> bool:
     """Whether a run may depend on the runs before it."""
     every = [node for subgraph in graph.subgraphs for node in subgraph.nodes()]
@@ -369,7 +377,7 @@ def main() -> int:
             raise FileNotFoundError("no models: MINILITE_MODELS names their folder")
         Oracle("litert-ref").start()
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            rows = [model_parity(path, settings) for path in progress.track(paths)]
+            rows = [survived(path, settings) for path in progress.track(paths)]
     except (MiniliteError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
