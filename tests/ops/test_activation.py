@@ -89,10 +89,11 @@ def test_prelu_has_a_slope_for_each_row() -> None:
 def test_quantized_prelu() -> None:
     # -2 and 1 in quarters about 5; slopes 0.5 and 3 in halves about 1; the result in halves about 12.
     alpha = constant(np.array([2, 7], np.int8), I8, scale=0.5, zero_point=1)
-    x = tensor((2, 2), I8, scale=0.25, zero_point=5)
+    x = tensor((3, 2), I8, scale=0.25, zero_point=5)
     graph = one_op("PRELU", [x, alpha], [tensor((), I8, scale=0.5, zero_point=12)])
-    y = evaluate(graph, np.array([[-3, -3], [9, 9]], np.int8))[0]
-    np.testing.assert_array_equal(y, [[10, 0], [14, 14]])
+    # One step above zero is not multiplied: half a step of the result, rounded up.
+    y = evaluate(graph, np.array([[-3, -3], [9, 9], [6, 6]], np.int8))[0]
+    np.testing.assert_array_equal(y, [[10, 0], [14, 14], [13, 13]])
 
 
 @pytest.mark.parametrize(
