@@ -47,30 +47,34 @@ def gather_patches(
     Output pixels are numbered over [batch, out_h, out_w]; a patch is [kernel_h, kernel_w, channels], as the
     weights are: those from ``channel`` on, a group's or all.
     """
-    row, line = channels * w.kernel_w, w.dilation_h * w.in_w * w.in_c
-    solid = w.dilation_w == 1 and channels == w.in_c
+    row, line, tap = channels * w.kernel_w, w.dilation_h * w.in_w * w.in_c, w.dilation_w * w.in_c
+    reach = (w.kernel_w - 1) * w.dilation_w
     # A run that one vector holds is copied with what follows it, as in copy_run.
     width = 4 * WIDTH // x.itemsize
-    narrow = row <= width
-    last_source, last_target = len(x) - width - w.kernel_h * line, len(patches) - width - w.kernel_h * row
+    solid = w.dilation_w == 1 and channels == w.in_c
+    narrow = (row if solid else channels) <= width
+    last_source = len(x) - width - w.kernel_h * line - w.kernel_w * tap
+    last_target = len(patches) - width - w.kernel_h * row
     pixel, at = start, 0
     while pixel < stop:
         # What is left of one output row: division is slow.
         column = pixel % w.out_w
         image, top = pixel // w.out_w // w.out_h, pixel // w.out_w % w.out_h * w.stride_h - w.pad_top
         first, last = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-        whole = solid and last - first == w.kernel_h
         left = column * w.stride_w - w.pad_left
         end = min(stop, pixel - column + w.out_w)
         source = ((image * w.in_h + top) * w.in_w + left) * w.in_c + channel
         while pixel < end:
-            if whole and left >= 0 and left + w.kernel_w <= w.in_w:
-                if narrow and source < last_source and at < last_target:
-                    for ky in range(w.kernel_h):
-                        simd.copy_vector(x, source + ky * line, patches, at + ky * row)
-                else:
-                    for ky in range(w.kernel_h):
-                        copy_run(x, source + ky * line, patches, at + ky * row, row)
+            whole = last - first == w.kernel_h and left >= 0 and left + reach < w.in_w
+            inside = whole and source < last_source and at < last_target
+            if inside and narrow and solid:
+                for ky in range(w.kernel_h):
+                    simd.copy_vector(x, source + ky * line, patches, at + ky * row)
+            elif inside and narrow:
+                gather_taps(x, source, line, tap, patches, at, channels, w)
+            elif whole and solid:
+                for ky in range(w.kernel_h):
+                    copy_run(x, source + ky * line, patches, at + ky * row, row)
             else:
                 patches[at : at + first * row] = fill
                 for ky in range(first, last):
@@ -78,6 +82,17 @@ def gather_patches(
                 patches[at + last * row : at + w.kernel_h * row] = fill
             pixel, at = pixel + 1, at + patch_stride
             left, source = left + w.stride_w, source + w.stride_w * w.in_c
+
+
+@helper
+def gather_taps(
+    x: Any, source: int, line: int, tap: int, patches: Any, at: int, channels: int, w: Window
+) -> None:
+    """A patch inside the image, a vector for each tap."""
+    for ky in range(w.kernel_h):
+        for kx in range(w.kernel_w):
+            simd.copy_vector(x, source + ky * line + kx * tap, patches, at)
+            at += channels
 
 
 @helper
@@ -89,8 +104,7 @@ def gather_line(
         tap = at + kx * channels
         if 0 <= left + kx * w.dilation_w < w.in_w:
             place = source + kx * w.dilation_w * w.in_c
-            for i in range(channels):
-                patches[tap + i] = x[place + i]
+            copy_run(x, place, patches, tap, channels)
         else:
             patches[tap : tap + channels] = fill
 
