@@ -70,6 +70,12 @@ def remainder(x: Any, y: Any, _: Any) -> Any:
 
 
 @binary(_nothing)
+def power(x: Any, y: Any, _: Any) -> Any:
+    """POW of floats, as the C library has it."""
+    return x**y
+
+
+@binary(_nothing)
 def maximum(x: Any, y: Any, _: Any) -> Any:
     """MAXIMUM; the second where one is NaN."""
     return x if x > y else y

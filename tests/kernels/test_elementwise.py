@@ -69,6 +69,12 @@ def test_the_second_is_taken_where_one_is_nan() -> None:
     np.testing.assert_array_equal(pair(elementwise.minimum, a, b), [1, np.nan, 2])
 
 
+def test_powers() -> None:
+    with np.errstate(all="ignore"):  # where the kernel runs as plain Python
+        powers = pair(elementwise.power, floats(2, -2, 0, 1e30, -1), floats(3, 2, -1, 2, 0.5))
+    np.testing.assert_array_equal(powers, [8, 4, np.inf, np.inf, np.nan])
+
+
 def test_comparisons_and_bits() -> None:
     a, b = np.array([1, 2, 3], np.int8), np.array([2, 2, 2], np.int8)
     kernels = (elementwise.equal, elementwise.not_equal, elementwise.less, elementwise.less_equal)
