@@ -11,11 +11,11 @@ import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.binary import centred
 from minilite.ops.checks import check_arity, check_quantized, check_types
 from minilite.ops.element_map import ElementMap, map_step
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
-    Int64Array,
     integer_range,
     is_quantized,
     multiply_by_quantized_multiplier_double_rounding,
@@ -27,12 +27,6 @@ from minilite.quantization import (
 from minilite.shapes import broadcast
 
 _F32, _U8, _I8, _I16 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16
-
-
-def _centred(node: Node, position: int, values: Array) -> Int64Array:
-    quantization = node.input(position).quantization
-    assert quantization is not None
-    return values.astype(np.int64) - quantization.zero_point
 
 
 def _scale_ratio(node: Node) -> np.float32:
@@ -69,7 +63,7 @@ class _Clamp(ElementMap):
         limits = max(smallest, steps(low)), largest if high == inf else min(largest, steps(high))
         factor = quantize_multiplier(np.float64(_scale_ratio(node)))
         # With a zero point outside the clamp its ends may cross: then the upper one counts.
-        return requantize(_centred(node, 0, x), *factor, node.output, limits)
+        return requantize(centred(node, 0, x), *factor, node.output, limits)
 
     def lower_float(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import unary
@@ -132,7 +126,7 @@ class LeakyRelu(ElementMap):
         source, target = node.input(0).quantization, node.output.quantization
         assert source is not None
         assert target is not None
-        value = _centred(node, 0, x)
+        value = centred(node, 0, x)
         multiply = multiply_by_quantized_multiplier_double_rounding
         positive = multiply(value, *quantize_multiplier(np.float64(_scale_ratio(node))))
         slope = np.float64(source.scale * np.float32(node.options.alpha) / target.scale)
@@ -176,11 +170,11 @@ class Prelu(Op):
         assert alpha is not None
         if not is_quantized(node.input(0)):
             return (np.where(x >= 0, x, x * alpha),)
-        value = _centred(node, 0, x)
+        value = centred(node, 0, x)
         above, below = self._factors(node)
         multiply = multiply_by_quantized_multiplier_double_rounding
         scaled = np.where(
-            value >= 0, multiply(value, *above), multiply(value * _centred(node, 1, alpha), *below)
+            value >= 0, multiply(value, *above), multiply(value * centred(node, 1, alpha), *below)
         )
         assert node.output.quantization is not None
         limits = integer_range(x.dtype)

@@ -8,6 +8,7 @@ from minilite.errors import InvokeError
 from minilite.fixed_point import inverse_sqrt
 from minilite.graph import Array, Node, TensorType
 from minilite.ops.base import EXACT, Lowering, Tolerance, operator, ulps
+from minilite.ops.binary import centred
 from minilite.ops.checks import check_quantized
 from minilite.ops.element_map import SMALL_FLOATS, ElementMap, map_step
 from minilite.ops.lookup import apply, in_float64
@@ -31,18 +32,6 @@ _F32, _F64, _I8, _I16, _I32, _I64, _U8 = (
 )
 
 
-def _centred(node: Node, x: Array) -> Array:
-    quantization = node.input(0).quantization
-    assert quantization is not None
-    centred: Array = x.astype(np.int64) - quantization.zero_point
-    return centred
-
-
-def _zero_point(node: Node) -> int:
-    assert node.output.quantization is not None
-    return node.output.quantization.zero_point
-
-
 @operator("ABS")
 class Abs(ElementMap):
     """Magnitude (TFLite's ``kernels/elementwise.cc``); int16 without a scale is a number.
@@ -64,7 +53,7 @@ class Abs(ElementMap):
         source, target = node.input(0).quantization, node.output.quantization
         assert source is not None
         assert target is not None
-        magnitude = np.abs(_centred(node, x))
+        magnitude = np.abs(centred(node, 0, x))
         limits = integer_range(x.dtype)
         if source.scale == target.scale:
             return saturate(magnitude + target.zero_point, x.dtype)
@@ -112,7 +101,7 @@ class Square(ElementMap):
 
 def _refuse_negative(node: Node, x: Array) -> None:
     """The roots of negative quantized values do not exist, and nothing stands for NaN."""
-    negative = _centred(node, x) < 0
+    negative = centred(node, 0, x) < 0
     if negative.any():
         place = tuple(int(i) for i in np.argwhere(negative)[0])
         raise InvokeError(
@@ -142,7 +131,7 @@ class Sqrt(ElementMap):
         source, target = node.input(0).quantization, node.output.quantization
         assert source is not None
         assert target is not None
-        root = np.sqrt(source.scale * _centred(node, x).astype(np.float32))
+        root = np.sqrt(source.scale * centred(node, 0, x).astype(np.float32))
         steps = np.trunc(root / target.scale).astype(np.int64) + target.zero_point
         return saturate(steps, x.dtype)
 
@@ -183,7 +172,7 @@ class Rsqrt(ElementMap):
 
             return apply(inverse, x, node.input(0), node.output)
         low, high = integer_range(x.dtype)
-        value = _centred(node, x)
+        value = centred(node, 0, x)
         multiply = multiply_by_quantized_multiplier_double_rounding
         multiplier, shift = inverse_sqrt(np.maximum(value, 1))
         root = multiply(1, multiplier, shift + _GUARD_BITS)
@@ -245,9 +234,10 @@ class Log(ElementMap):
         return logarithm
 
     def map_quantized(self, node: Node, x: Array) -> Array:
-        assert node.output.quantization is not None
+        target = node.output.quantization
+        assert target is not None
         low, _ = integer_range(x.dtype)
-        smallest = np.float32(low - _zero_point(node)) * node.output.quantization.scale
+        smallest = np.float32(low - target.zero_point) * target.scale
 
         def logarithm(real: Array) -> Array:
             return np.where(real <= 0, smallest, in_float64(np.log)(real))
@@ -327,7 +317,7 @@ class Ceil(ElementMap):
         source, target = node.input(0).quantization, node.output.quantization
         assert source is not None
         assert target is not None
-        whole = np.ceil(_centred(node, x).astype(np.float32) * source.scale)
+        whole = np.ceil(centred(node, 0, x).astype(np.float32) * source.scale)
         steps = round_half_away(whole / target.scale).astype(np.int64) + target.zero_point
         return saturate(steps, x.dtype)
 
