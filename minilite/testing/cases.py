@@ -163,15 +163,14 @@ def fault_of(case: Case, operator: str, variant: str, runtime: str) -> KnownFaul
     What LiteRT's reference kernels do wrong, those of tflite-runtime, which are the same and older, are
     not believed in either.
     """
-    _discover()
-    runtimes = (runtime, "litert-ref") if runtime == "tflite-runtime" else (runtime,)
-    found = (
-        fault
-        for fault in _faults.values()
-        if fault.runtime in runtimes and fault.operator == operator
-        if variant in fault.variants and fault.concerns(case)
-    )
-    return next(found, None)
+    faults = applying_faults(operator, runtime)
+    return next((f for f in faults if variant in f.variants and f.concerns(case)), None)
+
+
+def applying_faults(operator: str, runtime: str) -> tuple[KnownFault, ...]:
+    """The faults that keep a runtime from being believed: its own, and those it shares; see ``fault_of``."""
+    shared = known_faults(operator, "litert-ref") if runtime == "tflite-runtime" else ()
+    return (*known_faults(operator, runtime), *shared)
 
 
 @cache

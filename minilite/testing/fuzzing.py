@@ -115,7 +115,7 @@ def confirm(fault: KnownFault, judge: Judge, examples: int, seed: int) -> tuple[
 
     Cases that have other faults, too, say less: they are taken where no purer one was found.
     """
-    others = [other for other in cases.known_faults(fault.operator, fault.runtime) if other is not fault]
+    others = [f for f in cases.applying_faults(fault.operator, fault.runtime) if f is not fault]
     for variant in fault.variants:
         for pure in (True, False) if others else (False,):
             found = _faulty_case(fault, variant, others if pure else [], judge, examples, seed)
