@@ -108,9 +108,9 @@ def rescaling(multiplier: int, shift: int, zero: int, low: int, high: int) -> Re
 def rescale_block_double_rounding(block: Array, out: Array, by: Rescaling) -> None:
     """``multiply_by_quantized_multiplier`` of accumulators up to ``2**30``, plus the zero point, clamped.
 
-    What is rounded second is no larger than the accumulator, and has room for a half. Only the product
-    needs 64 bits: it has a loop of its own, so that all else is done on twice as many lanes. ``block``
-    is overwritten.
+    Shifts are at least -30: what is rounded second is no larger than the accumulator, and has room for a
+    half. Only the product needs 64 bits: it has a loop of its own, so that all else is done on twice as
+    many lanes. ``block`` is overwritten.
     """
     for i in range(block.size):
         widened = np.int64(shift_left(block[i], by.left))

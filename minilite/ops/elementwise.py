@@ -217,7 +217,7 @@ def sum_work(
     inputs = [(a.zero_point, scaling.left, 0), (b.zero_point, scaling.right, 0 if sign > 0 else -1)]
     order = (0, 1) if a.scale >= b.scale else (1, 0)
     (exact_zero, exact, exact_sign), (other_zero, other, other_sign) = (inputs[i] for i in order)
-    if exact != (1 << 30, 0) or max(other[1], scaling.output[1]) > 0:
+    if exact != (1 << 30, 0) or other[1] > 0 or not -30 <= scaling.output[1] <= 0:
         return None  # scales that no converter writes
     numbers = (exact_zero, scaling.left_shift - 1, exact_sign, other_zero, *other, other_sign)
     parameters = np.array([*numbers, *scaling.output, y.zero_point, *limits], np.int64)
@@ -308,7 +308,7 @@ class Mul(Arithmetic):
         assert b is not None
         assert y is not None
         multiplier, shift = product_scaling(node)
-        if node.output.type is not node.input(0).type or not shifts_fit(shift):
+        if node.output.type is not node.input(0).type or shift < -30 or not shifts_fit(shift):
             return None
         limits = output_range(node.options.fused_activation_function, node.output)
         numbers = (a.zero_point, b.zero_point, multiplier, shift, y.zero_point, *limits)

@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels import requantize as fixed
-from minilite_kernels.requantize import multiply_by_quantized_multiplier, round_half_away
+from minilite_kernels.requantize import (
+    guarded_factor,
+    multiply_by_quantized_multiplier,
+    multiply_guarded_double_rounding,
+    round_half_away,
+)
 
-from tests.kernels.harness import Array, call, multipliers, scaled
+from tests.kernels.harness import Array, all_scaled, call, multipliers, scaled
 
 INT32 = st.integers(-(1 << 31), (1 << 31) - 1)
 
@@ -121,3 +126,18 @@ def test_dequantize_rounds_once() -> None:
     x = np.arange(256).astype(np.uint8)
     out = call(fixed.dequantize, 256, np.float32, extent=256, x=x, scale=scale, zero=0)
     np.testing.assert_array_equal(out, (np.arange(256) * scale).astype(np.float32))
+
+
+@given(
+    st.one_of(multipliers, st.integers(1 << 20, (1 << 21) - 1).map(lambda m: m << 10)),
+    st.integers(-31, 0),
+    st.sampled_from([7, 15, 20]),
+    st.integers(0, 99),
+)
+def test_guarded_factors_are_the_general_ones(multiplier: int, shift: int, guard: int, seed: int) -> None:
+    """Ties as well, which multipliers of few bits make."""
+    largest = 1 << (15 if guard == 15 else 8)
+    values = np.random.default_rng(seed).integers(-largest, largest, 20, np.int32)
+    by = guarded_factor(multiplier, shift, guard)
+    given = [multiply_guarded_double_rounding(value, by) for value in values]
+    assert given == all_scaled(values.astype(np.int64) << guard, multiplier, shift).tolist()
