@@ -262,7 +262,7 @@ class ResizeNearestNeighbor(_Resize):
         _, out_h, out_w, _ = self._shape(node, size.tolist())
         rows = nearest_neighbors(x.shape[1], out_h, node.options)
         columns = nearest_neighbors(x.shape[2], out_w, node.options)
-        return (x[:, rows[:, None], columns],)
+        return (x.take(columns, axis=2).take(rows, axis=1),)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import resize

@@ -115,6 +115,18 @@ def test_hybrid_quantizes_the_picture_of_each_batch() -> None:
     assert evaluate(graph, x)[0].ravel().tolist() == [383.5, 16, 766, 19]
 
 
+def test_hybrid_products_are_added_in_the_order_of_the_pixels() -> None:
+    # 255 * 67 + 17 * 29 + 91 * -62, each times 0.1: the other way round the sum is 1193.6.
+    inputs = [
+        constant([1, 1, 5, 1], I32),
+        constant(np.array([-62, 29, 67], np.int8).reshape(1, 1, 3, 1), scale=0.1),
+        tensor((1, 1, 3, 1)),
+    ]
+    graph = one_op("TRANSPOSE_CONV", inputs, [tensor()], options(stride=1))
+    (y,) = evaluate(graph, np.array([255, 17, 91], np.float32).reshape(1, 1, 3, 1))
+    assert y.ravel()[2] == np.float32(1193.6001)
+
+
 def test_a_computed_shape_is_known_after_the_run() -> None:
     weights = constant(np.array(FILTER, np.float32).reshape(1, 1, 3, 1))
     graph = one_op(
