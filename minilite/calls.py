@@ -1,10 +1,10 @@
-"""Subgraphs that an operator runs: an executor for each, and for each choice of input shapes."""
+"""Subgraphs that an operator runs, as functions of arrays."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minilite.errors import InvokeError
 from minilite.graph import Array, Graph, Shape
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from minilite.executor import Executor
 
 _KEPT = 8
-"""Executors that stay ready; a loop whose values grow would otherwise keep one for each turn."""
+"""Executors that stay ready."""
 
 
 class SubgraphCalls:
     """Runs subgraphs of a graph as functions (``ops.Runtime.call``).
+
+    An executor is made for the shapes of the first call. Inputs that come in other shapes later (what a
+    loop collects grows with each turn) are taken to be dynamic from then on, all others not.
 
     Parameters
     ----------
@@ -30,7 +33,9 @@ class SubgraphCalls:
 
     def __init__(self, graph: Graph, create: Callable[..., Executor]) -> None:
         self._graph, self._create = graph, create
-        self._executors: OrderedDict[tuple[int, tuple[Shape, ...]], Executor] = OrderedDict()
+        self._first: dict[int, tuple[Shape, ...]] = {}
+        self._varying: dict[int, set[int]] = {}
+        self._executors: OrderedDict[Any, Executor] = OrderedDict()
 
     def __call__(self, subgraph: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The outputs, the caller's own, of a run on these inputs."""
@@ -41,13 +46,10 @@ class SubgraphCalls:
             )
         executor = self._executor(subgraph, tuple(value.shape for value in inputs))
         for number, value in zip(numbers, inputs, strict=True):
-            held = executor.view(number)
-            if held.dtype != value.dtype:
-                raise InvokeError(
-                    f"subgraph {subgraph}: input {executor.subgraph.tensors[number]} is given {value.dtype}",
-                    rule="types",
-                )
-            held[...] = value
+            tensor = executor.subgraph.tensors[number]
+            if value.dtype != executor.view(number).dtype:
+                raise InvokeError(f"subgraph {subgraph}: input {tensor} is given {value.dtype}", rule="types")
+            executor.write(number, value)
         executor.run()
         return tuple(executor.view(number).copy() for number in executor.subgraph.outputs)
 
@@ -57,10 +59,14 @@ class SubgraphCalls:
             self._executors.popitem()[1].close()
 
     def _executor(self, subgraph: int, shapes: tuple[Shape, ...]) -> Executor:
-        key = (subgraph, shapes)
+        first = self._first.setdefault(subgraph, shapes)
+        varying = self._varying.setdefault(subgraph, set())
+        varying |= {i for i, (a, b) in enumerate(zip(first, shapes, strict=True)) if a != b}
+        key = (subgraph, tuple(None if i in varying else shape for i, shape in enumerate(shapes)))
         if key not in self._executors:
             numbers = self._graph.subgraphs[subgraph].inputs
-            prepared = prepare(self._graph, dict(zip(numbers, shapes, strict=True)), subgraph)
+            given = dict(zip(numbers, shapes, strict=True))
+            prepared = prepare(self._graph, given, subgraph, dynamic={numbers[i] for i in varying})
             self._executors[key] = self._create(prepared, subgraph=subgraph)
             if len(self._executors) > _KEPT:
                 self._executors.popitem(last=False)[1].close()

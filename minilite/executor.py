@@ -42,6 +42,9 @@ class Executor(Protocol):
             The value is not kept; the message says how to keep it.
         """
 
+    def write(self, tensor: int, value: Array) -> None:
+        """Set an input, of the tensor's own type and shape; of a dynamic input any shape is taken."""
+
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; all of them by default.
 

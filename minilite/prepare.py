@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minilite import ops
-from minilite.errors import MiniliteError, PrepareError, UnsupportedOpError
+from minilite.errors import PrepareError, UnsupportedOpError
 from minilite.graph import Array, Graph, Node, Shape, Tensor, with_tensors
 from minilite.verify import shape_fault
 
@@ -21,7 +21,12 @@ can ask for any size."""
 
 
 def prepare(
-    graph: Graph, shapes: Mapping[int, Shape] | None = None, subgraph: int = 0, *, fold: bool = True
+    graph: Graph,
+    shapes: Mapping[int, Shape] | None = None,
+    subgraph: int = 0,
+    *,
+    fold: bool = True,
+    dynamic: Collection[int] = (),
 ) -> Graph:
     """The graph with the shapes of one subgraph inferred from those of its inputs.
 
@@ -40,6 +45,8 @@ def prepare(
         Which subgraph.
     fold:
         Whether constants are computed; without it only shapes are.
+    dynamic:
+        Inputs whose shapes change from run to run.
 
     Raises
     ------
@@ -59,6 +66,9 @@ def prepare(
                 rule="resize-input",
             )
         tensors[index] = _resized(tensors[index], shape, "")
+    for index in prepared.inputs:
+        if tensors[index].is_dynamic != (index in dynamic):
+            tensors[index] = replace(tensors[index], is_dynamic=index in dynamic)
     prepared = replace(prepared, tensors=tuple(tensors))
 
     for operator in prepared.operators:
@@ -107,7 +117,7 @@ def _known_values(op: ops.Op, node: Node, outputs: Sequence[Tensor]) -> tuple[Ar
         tensors[tensor.index] = tensor
     try:
         known = op.known_outputs(Node(replace(node.subgraph, tensors=tuple(tensors)), node.operator))
-    except MiniliteError:
+    except Exception:
         return None  # The run will say what is wrong, if it comes there.
     if known is None or sum(value.nbytes for value in known) > FOLDED_BYTES:
         return None

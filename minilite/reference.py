@@ -48,6 +48,7 @@ class ReferenceExecutor:
     ) -> None:
         self.subgraph: Subgraph = graph.subgraphs[subgraph]
         self._prepared = self.subgraph
+        self._given: dict[int, Shape] = {}
         self.resources: dict[Any, Any] = {} if resources is None else resources
         self._keep_all = keep_all
         self._float_type = np.dtype(float_type)
@@ -70,6 +71,14 @@ class ReferenceExecutor:
             return self._values[tensor]
         raise not_kept(self.subgraph.tensors[tensor])
 
+    def write(self, tensor: int, value: Array) -> None:
+        """See ``Executor.write``."""
+        if self._prepared.tensors[tensor].is_dynamic:
+            self._values[tensor] = value.copy()
+            self._given[tensor] = value.shape
+        else:
+            self._values[tensor][...] = value
+
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; see ``Executor.run``."""
         operators = self.subgraph.operators
@@ -80,7 +89,8 @@ class ReferenceExecutor:
                 rule="partial-run",
             )
         if first == 0:
-            self.subgraph = self._prepared  # shapes of an earlier run mean nothing for this one
+            # Shapes of an earlier run mean nothing for this one.
+            self.subgraph = known_shapes(self._prepared, self._given)
         for operator in operators[first:last]:
             node = Node(self.subgraph, operator)
             if not node.is_folded:
@@ -108,7 +118,8 @@ class ReferenceExecutor:
         for tensor, value in zip(node.outputs, results, strict=True):
             self._store(tensor, value)
         if any(tensor.is_dynamic for tensor in node.outputs):
-            self.subgraph = with_shapes(node, [value.shape for value in results])
+            shapes = {t.index: value.shape for t, value in zip(node.outputs, results, strict=True)}
+            self.subgraph = known_shapes(self.subgraph, shapes)
 
     def _evaluate_folded(self) -> None:
         """Constants that ``prepare`` has computed in float32, in the type that all else is computed in."""
@@ -192,13 +203,16 @@ def evaluate(node: Node, values: Mapping[int, Array], runtime: ops.Runtime) -> t
     return results
 
 
-def with_shapes(node: Node, shapes: Sequence[Shape]) -> Subgraph:
-    """The node's subgraph with outputs whose shapes are known now."""
-    tensors = list(node.subgraph.tensors)
-    for tensor, shape in zip(node.outputs, shapes, strict=True):
+def known_shapes(subgraph: Subgraph, shapes: Mapping[int, Shape]) -> Subgraph:
+    """The subgraph with tensors, by number, whose shapes are known now."""
+    if not shapes:
+        return subgraph
+    tensors = list(subgraph.tensors)
+    for number, shape in shapes.items():
+        tensor = tensors[number]
         if tensor.is_dynamic or tensor.shape != shape:
-            tensors[tensor.index] = replace(tensor, shape=shape, is_dynamic=False)
-    return replace(node.subgraph, tensors=tuple(tensors))
+            tensors[number] = replace(tensor, shape=shape, is_dynamic=False)
+    return replace(subgraph, tensors=tuple(tensors))
 
 
 def _failure(node: Node, error: Exception) -> InvokeError:

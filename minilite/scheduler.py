@@ -19,7 +19,7 @@ from minilite import cache, memory
 from minilite.calls import SubgraphCalls
 from minilite.errors import InvokeError, TensorValueError
 from minilite.executor import Executor, Progress, not_kept, processors
-from minilite.graph import Array, Graph, Node, Subgraph, Tensor
+from minilite.graph import Array, Graph, Node, Shape, Subgraph, Tensor, TensorType
 from minilite.ops.checks import outside
 from minilite.plan import FaultNote, KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
@@ -49,8 +49,11 @@ class Team:
         """
         if self._closed:
             raise InvokeError("the worker threads have been stopped: this model was closed", rule="closed")
+        if self.threads == 1 or alone:
+            work(0)
+            return
         job = _Job(work)
-        if self.threads > 1 and not alone:
+        if self.threads > 1:
             self._start()
             try:
                 for waiting in self._queues:
@@ -160,6 +163,10 @@ class PlanExecutor:
             raise not_kept(record)
         return self._program.arrays(record)
 
+    def write(self, tensor: int, value: Array) -> None:
+        """See ``Executor.write``."""
+        self._program.arrays(self.subgraph.tensors[tensor])[...] = value
+
     def run(self, first: int = 0, last: int | None = None) -> None:
         """See ``Executor.run``."""
         operators = len(self.subgraph.operators)
@@ -168,12 +175,11 @@ class PlanExecutor:
             raise InvokeError(
                 "only an executor with keep_all=True can run a part of the graph", rule="keep-all"
             )
-        for begin, end in self._program.segments(first, last):
+        for begin, end, shared in self._program.segments(first, last):
             step = self.plan.stages[begin][0]
             if isinstance(step, PythonStep):
                 self._evaluate(step.node)
             else:
-                shared = self._program.can_be_shared(begin, end)
                 self._team.run(self._program.walk(begin, end), alone=not shared)
                 self._program.check_faults()
 
@@ -217,6 +223,8 @@ class _Program:
         self._scratch = aligned_empty(scratch * threads)
         self._scratch_addresses = [self._scratch.ctypes.data + scratch * i for i in range(threads)]
         self._constants: dict[int, Array] = {}
+        self._views: dict[tuple[int, TensorType, Shape], Array] = {}
+        self._segments: dict[tuple[int, int], list[tuple[int, int, bool]]] = {}
         self._fault_notes: list[FaultNote] = []
         notes = (v for s in plan.steps() if isinstance(s, KernelStep) for v in s.arguments.values())
         self._faults = np.zeros((sum(isinstance(v, FaultNote) for v in notes), FAULT_WORDS), np.int64)
@@ -224,20 +232,25 @@ class _Program:
         self._steps = np.zeros((sum(len(s) for s in plan.stages), walker.STEP_FIELDS), np.int64)
         self._stages = np.zeros((len(plan.stages), walker.STAGE_FIELDS), np.int64)
         self._fill()
+        self._tables = self._steps.ctypes.data, self._stages.ctypes.data
         self._operator_stages = _stages_of_operators(plan)
 
     def arrays(self, tensor: Tensor) -> Array:
         """A tensor's memory, in its shape."""
+        key = (tensor.index, tensor.type, tensor.shape)  # steps may see it as words of another type
+        if key in self._views:
+            return self._views[key]
         buffer = self.plan.buffer_of(tensor.index)
         if buffer is None:
             raise TensorValueError(f"{tensor}: nothing computes it", tensor=tensor.index, rule="not-computed")
         flat = self._arena[buffer.offset : buffer.offset + tensor.nbytes]
-        return flat.view(tensor.dtype).reshape(tensor.shape)
+        self._views[key] = flat.view(tensor.dtype).reshape(tensor.shape)
+        return self._views[key]
 
     def walk(self, first: int, last: int) -> Callable[[int], None]:
         """A job that runs stages ``first..last``; it keeps alive all that it points to."""
         counters = walker.new_counters(len(self.plan.stages), self.threads)
-        addresses = (self._steps.ctypes.data, self._stages.ctypes.data, counters.ctypes.data)
+        addresses = (*self._tables, counters.ctypes.data)
         run = walker.walk()
 
         def work(thread: int) -> None:
@@ -248,7 +261,7 @@ class _Program:
 
     def check_faults(self) -> None:
         """Raise what kernels have noted since the last time; of the first operator in the plan's order."""
-        if not self._faults.any():
+        if not len(self._faults) or not self._faults.any():
             return
         number = int(np.argmax(self._faults[:, 0] > 0))
         place, value, limit = (int(word) for word in self._faults[number])
@@ -263,12 +276,19 @@ class _Program:
             rule="index-range",
         )
 
-    def can_be_shared(self, first: int, last: int) -> bool:
-        """Whether any stage has work for a second thread."""
-        return bool((self._stages[first:last, walker.STAGE_CHUNKS] > 1).any())
+    def segments(self, first_operator: int, last_operator: int) -> list[tuple[int, int, bool]]:
+        """Ranges of stages for a range of operators, cut around Python steps.
 
-    def segments(self, first_operator: int, last_operator: int) -> list[tuple[int, int]]:
-        """Ranges of stages for a range of operators, cut around Python steps."""
+        Each with whether any of its stages has work for a second thread.
+        """
+        key = (first_operator, last_operator)
+        if key not in self._segments:
+            chunks = self._stages[:, walker.STAGE_CHUNKS]
+            cuts = self._cut(first_operator, last_operator)
+            self._segments[key] = [(a, b, bool((chunks[a:b] > 1).any())) for a, b in cuts]
+        return self._segments[key]
+
+    def _cut(self, first_operator: int, last_operator: int) -> list[tuple[int, int]]:
         first, last = 0, len(self.plan.stages)
         if self.plan.keep_all:
             operators = range(first_operator, last_operator)

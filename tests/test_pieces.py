@@ -12,12 +12,18 @@ from minilite.executor import Executor, create_executor
 from minilite.graph import Array, Graph, TensorType
 from minilite.ops.reshaping import ReshapeOptions
 from minilite.pieces import PiecewiseExecutor, create_plan_executor
+from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.scheduler import PlanExecutor
 from tests.networks import Network
 
 I32 = TensorType.INT32
 ROWS, SHAPE, SUM, RESHAPED, TWICE, LAST = range(6)
+
+
+@pytest.fixture(autouse=True)
+def _plans_for_little_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilite.pieces._LITTLE", 0)
 
 
 def network() -> Graph:
@@ -72,6 +78,44 @@ def test_what_stands_around_the_dynamic_operator_is_compiled() -> None:
     executor = PiecewiseExecutor(network())
     run(executor, (3, 4))
     assert [executor.is_compiled(i) for i in range(4)] == [True, False, True, True]
+
+
+def test_little_operators_of_dynamic_shapes_do_without_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilite.pieces._LITTLE", 24)
+    executor = PiecewiseExecutor(network())
+    for shape in ((3, 4), (2, 6)):
+        np.testing.assert_array_equal(run(executor, shape), (8 * X).reshape(shape))
+    assert [executor.is_compiled(i) for i in range(4)] == [True, False, False, False]
+    assert len(executor._pieces) == 1
+
+
+def test_a_dynamic_input_takes_any_shape() -> None:
+    net = Network()
+    x = net.input(2, 3)
+    doubled = net.add("ADD", x, x, shape=(2, 3))
+    y = net.add("ADD", net.constant(np.ones(3, np.float32)), net.constant(np.ones(3, np.float32)), shape=(3,))
+    graph = prepare(Graph((net.subgraph(doubled, y),)), dynamic={x})
+    executors: list[Executor] = [PiecewiseExecutor(graph), ReferenceExecutor(graph)]
+    for executor in executors:
+        for shape in ((2, 3), (4, 1), (2, 3), (0, 5)):
+            value = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+            executor.write(x, value)
+            executor.run()
+            np.testing.assert_array_equal(executor.view(doubled), 2 * value)
+            np.testing.assert_array_equal(executor.view(y), [2, 2, 2])
+
+
+def test_what_depends_on_nothing_dynamic_runs_first_under_one_plan() -> None:
+    net = Network()
+    x, shape = net.input(12), net.input(2, type=I32)
+    reshaped = net.add("RESHAPE", x, shape, options=ReshapeOptions(), shape=(1, 1))
+    after = net.add("ADD", x, x, shape=(12,))
+    executor = PiecewiseExecutor(net.graph(reshaped, net.add("MUL", after, after, shape=(12,))))
+    executor.view(x)[...], executor.view(shape)[...] = X, (3, 4)
+    executor.run()
+    assert [list(piece.operators) for piece in executor._pieces.values()] == [[1, 2]]
+    np.testing.assert_array_equal(executor.view(executor.subgraph.outputs[1]), 4 * X * X)
+    np.testing.assert_array_equal(executor.view(reshaped), X.reshape(3, 4))
 
 
 def test_intermediates_are_kept_only_on_demand() -> None:

@@ -32,6 +32,7 @@ _CASTABLE = (
     _BOOL,
     TensorType.COMPLEX64,
 )
+_TYPES = (*((x, y) for x in _CASTABLE for y in _CASTABLE), (_F32, _I4), (_I4, _F32))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Cast(Op):
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
-        check_types(node, (*((x, y) for x in _CASTABLE for y in _CASTABLE), (_F32, _I4), (_I4, _F32)))
+        check_types(node, _TYPES)
         return (node.input(0).shape,)
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
