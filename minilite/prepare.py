@@ -12,7 +12,8 @@ import numpy as np
 
 from minilite import ops
 from minilite.errors import PrepareError, UnsupportedOpError
-from minilite.graph import Array, Graph, Node, Shape, Tensor, with_tensors
+from minilite.graph import Array, Graph, Node, Shape, Subgraph, Tensor, with_tensors
+from minilite.sparsity import densify
 from minilite.verify import shape_fault
 
 FOLDED_BYTES = 1 << 28
@@ -33,7 +34,8 @@ def prepare(
     What does not depend on the model's inputs becomes a constant: weights that the file holds as float16
     and dequantizes, shapes that are computed from shapes. Its operator stays where it is, with nothing to
     do (``Node.is_folded``). A shape that an operator cannot know before it runs stays as the file declares
-    it and is marked ``Tensor.is_dynamic``, as are all that depend on it.
+    it and is marked ``Tensor.is_dynamic``, as are all that depend on it. Constants that the file stores
+    sparse become dense.
 
     Parameters
     ----------
@@ -69,6 +71,9 @@ def prepare(
     for index in prepared.inputs:
         if tensors[index].is_dynamic != (index in dynamic):
             tensors[index] = replace(tensors[index], is_dynamic=index in dynamic)
+    if fold:
+        for index in _to_be_dense(prepared):
+            tensors[index] = _dense(tensors[index])
     prepared = replace(prepared, tensors=tuple(tensors))
 
     for operator in prepared.operators:
@@ -122,6 +127,33 @@ def _known_values(op: ops.Op, node: Node, outputs: Sequence[Tensor]) -> tuple[Ar
     if known is None or sum(value.nbytes for value in known) > FOLDED_BYTES:
         return None
     values = tuple(_frozen(value, tensor) for value, tensor in zip(known, outputs, strict=True))
+    return _remember(key, sources, values)
+
+
+def _to_be_dense(subgraph: Subgraph) -> list[int]:
+    """The constants stored sparse that operators read as if they were not."""
+    taken = {
+        number
+        for operator in subgraph.operators
+        if (op := ops.find(operator.name)) is not None and op.reads_sparse
+        for number in operator.inputs
+    }
+    tensors = (t for t in subgraph.tensors if t.sparsity is not None and t.data is not None)
+    return [t.index for t in tensors if t.index not in taken and t.nbytes <= FOLDED_BYTES]
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """A constant stored sparse with all its values."""
+    assert tensor.data is not None
+    sources = [tensor.data, tensor.sparsity]
+    key = (*map(id, sources), tensor.shape)
+    found = _remembered(key, sources[:1])
+    if found is None:
+        found = _remember(key, sources[:1], (_frozen(densify(tensor, tensor.data), tensor),))
+    return replace(tensor, data=found[0], sparsity=None)
+
+
+def _remember(key: Any, sources: Sequence[Any], values: tuple[Array, ...]) -> tuple[Array, ...]:
     forget = partial(_folded.pop, key, None)
     _folded[key] = (
         [weakref.ref(source) for source in sources],

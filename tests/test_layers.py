@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"version", "errors", "progress"},
     {"graph"},
-    {"content", "flexbuffer", "shapes", "quantization", "verify"},
+    {"content", "flexbuffer", "shapes", "quantization", "verify", "sparsity"},
     {"ops"},
     {"passes"},
     {"memory", "cache", "schema", "loader", "writer", "buffers", "prepare", "names", "details", "values"},

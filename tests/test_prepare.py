@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from minilite import ops
-from minilite.errors import PrepareError, UnsupportedOpError
+from minilite.errors import MiniliteError, PrepareError, UnsupportedOpError
 from minilite.graph import Array, Graph, Node, Shape, TensorType
 from minilite.loader import load_graph, unsupported
 from minilite.ops import Op
 from minilite.prepare import prepare
 from minilite.testing.models import constant, one_op, tensor
+from minilite.testing.sparse import sparsified, with_sparse
 
 
 class Doubled(Op):
@@ -205,12 +206,38 @@ def test_what_an_operator_infers_is_checked() -> None:
         assert caught.value.rule == rule
 
 
-def test_sparse_constants_are_refused() -> None:
+def sparse_constant() -> Graph:
+    """[0, 0, 5, 0, 7, 0], of which the file holds two values."""
+    dense = np.array([0, 0, 5, 0, 7, 0], np.float32)
+    graph = one_op("DOUBLED", [constant(dense)], [tensor((12,))])
+    values, sparsity = sparsified(dense, (0,), (True,), {})
+    return with_sparse(graph, 0, values, sparsity)
+
+
+def test_sparse_constants_become_dense() -> None:
+    graph = sparse_constant()
+    made, folded = prepare(graph).main.tensors
+    assert made.data is not None
+    assert folded.data is not None
+    assert made.sparsity is None
+    assert made.data.tolist() == [0, 0, 5, 0, 7, 0]
+    assert folded.data.tolist() == [0, 0, 5, 0, 7, 0] * 2
+    assert prepare(graph).main.tensors[0].data is made.data, "made once"
+
+
+def test_sparse_constants_that_stay_are_refused() -> None:
     """What a kernel would take for a dense array is shorter than its shape."""
-    graph = one_op("DOUBLED", [constant(np.zeros(3, np.float32))], [tensor((6,))])
-    tensors = (replace(graph.main.tensors[0], sparsity={}), graph.main.tensors[1])
     with pytest.raises(PrepareError, match=r"op 0 DOUBLED: tensor 0 'input_0' .* stored sparse"):
-        prepare(replace(graph, subgraphs=(replace(graph.main, tensors=tensors),)))
+        prepare(sparse_constant(), fold=False)
+
+
+def test_a_sparse_constant_whose_description_is_wrong_is_refused() -> None:
+    graph = sparse_constant()
+    broken = replace(graph.main.tensors[0], shape=(4,), shape_signature=(4,))
+    main = replace(graph.main, tensors=(broken, graph.main.tensors[1]))
+    with pytest.raises(MiniliteError, match=r"tensor 0 .* is stored sparse, but") as caught:
+        prepare(replace(graph, subgraphs=(main,)))
+    assert caught.value.rule == "sparsity"
 
 
 def test_missing_operator() -> None:

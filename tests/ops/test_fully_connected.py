@@ -12,6 +12,7 @@ from minilite.ops.fully_connected import FullyConnectedOptions, WeightsFormat, u
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
+from minilite.testing.sparse import sparsified, with_sparse
 from tests.oracle import assert_agrees, assert_plan_agrees, evaluate, run
 
 F32, I8, U8, I16, I32, I4 = (
@@ -200,3 +201,13 @@ def test_refuses(rule: str, graph: Any) -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(graph)
     assert caught.value.rule == rule
+
+
+def test_sparse_weights_are_those_that_are_there() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((5, 8)).astype(np.float32) * (rng.random((5, 8)) < 0.3)
+    x = rng.standard_normal((2, 8)).astype(np.float32)
+    dense = one_op("FULLY_CONNECTED", [tensor((2, 8)), constant(weights), None], [tensor()])
+    sparse = with_sparse(dense, 1, *sparsified(weights, (0, 1), (False, True), {}))
+    np.testing.assert_array_equal(evaluate(sparse, x)[0], evaluate(dense, x)[0])
+    assert sparse.main.tensors[1].sparsity is not None
