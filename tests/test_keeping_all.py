@@ -11,10 +11,14 @@ pytest.importorskip("numba", reason="the NumPy backend joins no operators")
 
 from minilite.benchmark import random_inputs, set_inputs
 from minilite.executor import create_executor
+from minilite.graph import Shape
 from minilite.loader import load_graph, unsupported
 from minilite.prepare import prepare
 
 FOLDER = Path(os.environ.get("MINILITE_MODELS") or ".")
+SHAPES: dict[str, dict[int, Shape]] = {"oww_melspectrogram": {0: (1, 1280)}}
+"""Input shapes of models that cannot run in the shape they declare: here too short for the window."""
+
 MODELS = sorted(path.stem for path in FOLDER.glob("*.tflite"))
 
 
@@ -23,7 +27,7 @@ def test_a_run_that_keeps_all_gives_the_same_bits(name: str) -> None:
     graph = load_graph(FOLDER / f"{name}.tflite")
     if missing := unsupported(graph):
         pytest.xfail(f"minilite does not have {', '.join(missing)}")
-    prepared = prepare(graph)
+    prepared = prepare(graph, SHAPES.get(name))
     inputs = random_inputs(prepared.main.tensors[i] for i in prepared.main.inputs)
 
     def outputs(threads: int, *, keep_all: bool) -> list[bytes]:
