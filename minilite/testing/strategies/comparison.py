@@ -96,11 +96,3 @@ known_fault(
     runtime="litert-ref",
     reason="leaves the output as it was unless the file says that int16 is quantized",
 )
-for _name in ("EQUAL", "NOT_EQUAL"):
-    known_fault(
-        _name,
-        "string",
-        runtime="litert-ref",
-        reason="its interpreter cannot give a result without elements",
-        when=lambda case: 0 in (tensor.size for tensor in case.graph.main.tensors[:2]),
-    )

@@ -36,9 +36,6 @@ def transpositions(draw: st.DrawFn, name: str, variant: str) -> Case:
 
 
 known_fault("TRANSPOSE", *MOVED, runtime="litert-ref", when=ranks(0, 0), reason="leaves a scalar unwritten")
-known_fault(
-    "TRANSPOSE", *MOVED, runtime="litert-ref", when=ranks(7), reason="BUILTIN_REF takes at most 6 axes"
-)
 
 
 @strategy("REVERSE_V2", variants=MOVED)
