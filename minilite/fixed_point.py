@@ -11,7 +11,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minilite.quantization import Int64Array, leading_sign_bits, rounding_divide_by_pot
+from minilite.quantization import (
+    Int64Array,
+    leading_sign_bits,
+    rounding_divide_by_pot,
+    saturating_rounding_doubling_high_mul,
+)
 
 # Constants are given in 31 fractional bits (or as many as the type that holds them leaves).
 _EXP_OF_MINUS_EIGHTH = 1895147668
@@ -35,14 +40,8 @@ def _constant(value: int, bits: int) -> int:
     return int(rounding_divide_by_pot(value, 32 - bits))
 
 
-def multiply(a: npt.ArrayLike, b: npt.ArrayLike, bits: int) -> Int64Array:
-    """The product of two numbers, with as many integer bits as they have together.
-
-    ``SaturatingRoundingDoublingHighMul``: rounded to nearest, ties towards +infinity.
-    """
-    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    rounded: Int64Array = np.minimum((product + (1 << (bits - 2))) >> (bits - 1), (1 << (bits - 1)) - 1)
-    return rounded
+multiply = saturating_rounding_doubling_high_mul
+"""The product of two numbers of ``bits`` bits, with as many integer bits as they have together."""
 
 
 def multiply_by_pot(a: npt.ArrayLike, exponent: int, bits: int) -> Int64Array:
@@ -53,10 +52,11 @@ def multiply_by_pot(a: npt.ArrayLike, exponent: int, bits: int) -> Int64Array:
     value = np.asarray(a, np.int64)
     if exponent <= 0:
         return rounding_divide_by_pot(value, -exponent)
-    return _saturate(value << exponent, bits)
+    return saturate_to_bits(value << exponent, bits)
 
 
-def _saturate(value: Int64Array, bits: int) -> Int64Array:
+def saturate_to_bits(value: Int64Array, bits: int) -> Int64Array:
+    """What fits in ``bits`` bits, the nearest end of what does not; still held in int64."""
     limit = 1 << (bits - 1)
     saturated: Int64Array = np.clip(value, -limit, limit - 1)
     return saturated
@@ -88,7 +88,7 @@ def _exp_of_last_quarter(a: Int64Array, bits: int) -> Int64Array:
     cubic = multiply(multiply_by_pot(x4, -2, bits) + x3, _constant(_THIRD, bits), bits) + x2
     series = x + multiply_by_pot(cubic, -1, bits)
     base = _constant(_EXP_OF_MINUS_EIGHTH, bits)
-    return _saturate(base + multiply(base, series, bits), bits)
+    return saturate_to_bits(base + multiply(base, series, bits), bits)
 
 
 def _two_over_one_plus(a: Int64Array, bits: int) -> Int64Array:
@@ -106,6 +106,42 @@ def one_over_one_plus(a: npt.ArrayLike, bits: int) -> Int64Array:
     """``1 / (1 + a)`` for a in [0, 1] (``one_over_one_plus_x_for_x_in_0_1``)."""
     # Half of it is the same integer with one integer bit.
     return multiply_by_pot(_two_over_one_plus(np.asarray(a, np.int64), bits), 1, bits)
+
+
+def reciprocal(value: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
+    """``1 / value`` as ``multiplier * 2**(-31 - shift)``, by three steps of Newton and Raphson.
+
+    ``GetReciprocal`` of TFLite's ``internal/common.h`` with 31 integer bits: ``value`` in [1, 2**31), the
+    multiplier in [2**30, 2**31).
+    """
+    value = np.asarray(value, np.int64)
+    shift = 30 - leading_sign_bits(value)
+    fraction = (value << (31 - shift)) - (1 << 31)
+    return one_over_one_plus(fraction, 32), shift
+
+
+def truncated_quotient(a: Int64Array, b: Int64Array | int) -> Int64Array:
+    """C's division of integers, towards zero."""
+    quotient: Int64Array = np.abs(a) // np.abs(b) * np.sign(a) * np.sign(b)
+    return quotient
+
+
+def scaled_quotient(
+    dividend: npt.ArrayLike, divisor: npt.ArrayLike, multiplier: int, shift: int
+) -> Int64Array:
+    """``dividend / divisor * multiplier * 2**(shift - 31)``: ``DivElementwise`` of ``reference/div.h``.
+
+    The quotient, to 31 bits, is the product of the dividend and a ``reciprocal``; it is scaled with double
+    rounding. No divisor is 0, all integers have 17 bits at most.
+    """
+    dividend, divisor = np.asarray(dividend, np.int64), np.asarray(divisor, np.int64)
+    inverse, inverse_shift = reciprocal(np.abs(divisor))
+    signed = np.where(divisor < 0, -dividend, dividend)
+    headroom = leading_sign_bits(signed)
+    scaled = multiply(multiply(signed << headroom, inverse, 32), multiplier, 32)
+    # Where this shifts left the result is out of every range: TFLite's is undefined.
+    total = shift - inverse_shift - headroom
+    return rounding_divide_by_pot(scaled << np.clip(total, 0, 31), np.clip(-total, 0, 62))
 
 
 def logistic(a: npt.ArrayLike, integer_bits: int, bits: int) -> Int64Array:
@@ -167,7 +203,7 @@ def log_of_at_least_one(raw: npt.ArrayLike) -> Int64Array:
     near = np.minimum(times(x << room, _SQRT_HALF) << 1, (1 << 31) - 1)
     power = ((11 - room) << 25) + (1 << 23)
     other_room = leading_sign_bits(times(x, _SQRT_HALF))
-    other = _saturate(x << other_room, 32)
+    other = saturate_to_bits(x << other_room, 32)
     r = np.minimum(near, other)
     power = np.maximum(power, ((12 - other_room) << 25) - (1 << 23))
     p = rounding_divide_by_pot(r + _FOURTH_ROOT_OF_HALF, 1)

@@ -162,62 +162,9 @@ def reduced_multiplier(multiplier: npt.ArrayLike) -> Int64Array:
 def leading_sign_bits(value: npt.ArrayLike) -> Int64Array:
     """How often an int32 can be doubled (``CountLeadingSignBits`` of ``internal/common.h``)."""
     value = np.asarray(value, np.int64)
-    return 31 - _bit_length(np.where(value < 0, ~value, value))
-
-
-def _bit_length(value: Int64Array) -> Int64Array:
-    # Exact below 2**53.
-    return np.frexp(value.astype(np.float64))[1].astype(np.int64)
-
-
-def reciprocal(value: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
-    """``1 / value`` as ``multiplier * 2**(-31 - shift)``, by three steps of Newton and Raphson.
-
-    ``GetReciprocal`` of ``internal/common.h`` with 31 integer bits: ``value`` in [1, 2**31), the
-    multiplier in [2**30, 2**31).
-    """
-    value = np.asarray(value, np.int64)
-    shift = _bit_length(value) - 1
-    fraction = (value << (31 - shift)) - (1 << 31)
-    return _one_over_one_plus(fraction), shift
-
-
-def _one_over_one_plus(fraction: Int64Array) -> Int64Array:
-    """``1 / (1 + fraction / 2**31)`` with 31 fractional bits, for ``fraction`` in [0, 2**31).
-
-    ``one_over_one_plus_x_for_x_in_0_1`` of gemmlowp's ``fixedpoint.h``.
-    """
-    one = (1 << 31) - 1
-    half_denominator = (fraction + one + 1) >> 1
-    # With two integer bits: 48 / 17 - 32 / 17 * half_denominator.
-    x = 1515870810 + saturating_rounding_doubling_high_mul(half_denominator, -1010580540)
-    for _ in range(3):
-        missing = (1 << 29) - saturating_rounding_doubling_high_mul(half_denominator, x)
-        x = x + _saturate(saturating_rounding_doubling_high_mul(x, missing) << 2)
-    return _saturate(x << 1)
-
-
-def _saturate(value: Int64Array) -> Int64Array:
-    return np.clip(value, -(1 << 31), (1 << 31) - 1)
-
-
-def fixed_point_quotient(
-    dividend: npt.ArrayLike, divisor: npt.ArrayLike, multiplier: int, shift: int
-) -> Int64Array:
-    """``dividend / divisor * multiplier * 2**(shift - 31)``: ``DivElementwise`` of ``reference/div.h``.
-
-    The quotient, to 31 bits, is the product of the dividend and a ``reciprocal``; it is scaled with double
-    rounding. No divisor is 0, all integers have 17 bits at most.
-    """
-    dividend, divisor = np.asarray(dividend, np.int64), np.asarray(divisor, np.int64)
-    inverse, inverse_shift = reciprocal(np.abs(divisor))
-    signed = np.where(divisor < 0, -dividend, dividend)
-    headroom = leading_sign_bits(signed)
-    quotient = saturating_rounding_doubling_high_mul(signed << headroom, inverse)
-    scaled = saturating_rounding_doubling_high_mul(quotient, multiplier)
-    # Where this shifts left the result is out of every range: TFLite's is undefined.
-    total = shift - inverse_shift - headroom
-    return rounding_divide_by_pot(scaled << np.clip(total, 0, 31), np.clip(-total, 0, 62))
+    magnitude = np.where(value < 0, ~value, value).astype(np.float64)
+    bits: Int64Array = 31 - np.frexp(magnitude)[1].astype(np.int64)
+    return bits
 
 
 def round_half_away(value: Array | np.floating[Any]) -> Array:

@@ -152,17 +152,13 @@ def test_a_tensor_without_elements_that_nothing_computes_is_a_constant() -> None
 
 
 def test_operator_unknown_to_minilite_keeps_every_field_the_schema_knows() -> None:
-    options = SchemaOptions("UnidirectionalSequenceLSTMOptions", {"cell_clip": 2.5, "time_major": True})
-    graph = one_op("UNIDIRECTIONAL_SEQUENCE_LSTM", [tensor((1,)), None], [tensor((1,))], options)
-    if ops.find("UNIDIRECTIONAL_SEQUENCE_LSTM"):
-        pytest.skip("minilite has this operator now: use another")
+    options = SchemaOptions("StablehloSortOptions", {"dimension": 2, "is_stable": True})
+    graph = one_op("STABLEHLO_SORT", [tensor((1,)), None], [tensor((1,))], options)
+    assert not ops.find("STABLEHLO_SORT")
     assert load_graph(write_graph(graph)).main.operators[0].options == {
-        "fused_activation_function": 0,
-        "cell_clip": 2.5,
-        "proj_clip": 0.0,
-        "time_major": True,
-        "asymmetric_quantize_inputs": False,
-        "diagonal_recurrent_tensors": False,
+        "dimension": 2,
+        "is_stable": True,
+        "comparator_subgraph_index": 0,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minilite.fixed_point import multiply
+from minilite.fixed_point import multiply, saturate_to_bits, truncated_quotient
 from minilite.graph import Array, Node, TensorType
 from minilite.ops.base import EXACT, Lowering, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_scale
@@ -191,14 +191,14 @@ class HardSwish(ElementMap):
         gate = fine
         if left > 0:
             # The last bit after the product, so that only it decides whether the value is past the end.
-            gate = _saturated(gate << min(left - 1, 32))
+            gate = saturate_to_bits(gate << min(left - 1, 32), 16)
         gate = multiply(gate, factor, 16)
         if left > 0:
-            gate = _saturated(gate << 1)
+            gate = saturate_to_bits(gate << 1, 16)
         elif left < 0:
             gate = rounding_divide_by_pot(gate, min(-left, 31))
         gate = (gate + (1 << 15)) >> 1
-        product = _divide_towards_zero(gate * output, 1 << 15)
+        product = truncated_quotient(gate * output, 1 << 15)
         steps = rounding_divide_by_pot(product, min(-exponent, 31)) + target.zero_point
         return saturate(steps, x.dtype)
 
@@ -225,14 +225,6 @@ def _split_int16(real: np.float32) -> tuple[int, int]:
     """A factor as ``multiplier * 2**(shift - 15)``."""
     multiplier, shift = quantize_multiplier(np.float64(real))
     return int(reduced_multiplier(multiplier)), int(shift)
-
-
-def _saturated(value: Int64Array) -> Int64Array:
-    return np.clip(value, -(1 << 15), (1 << 15) - 1)
-
-
-def _divide_towards_zero(value: Int64Array, divisor: int) -> Int64Array:
-    return np.where(value < 0, -(-value // divisor), value // divisor)
 
 
 @operator("ELU")

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minilite.fixed_point import scaled_quotient, truncated_quotient
 from minilite.graph import Activation, Array, Node, TensorType
 from minilite.ops.base import operator
 from minilite.ops.binary import Binary, Work, same_types
 from minilite.ops.checks import check_values
 from minilite.ops.elementwise import Arithmetic, split
-from minilite.quantization import Int64Array, fixed_point_quotient, output_range
+from minilite.quantization import Int64Array, output_range
 
 FLOAT32, INT8, UINT8, INT16 = TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT16
 INT32, INT64 = TensorType.INT32, TensorType.INT64
@@ -60,7 +61,7 @@ class Div(Arithmetic):
 
     def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
         refuse_zeros(node, b)
-        quotient = fixed_point_quotient(a, b, *quotient_scaling(node))
+        quotient = scaled_quotient(a, b, *quotient_scaling(node))
         assert node.output.quantization is not None
         limits = output_range(node.options.fused_activation_function, node.output)
         return np.clip(quotient + node.output.quantization.zero_point, *limits)
@@ -68,12 +69,6 @@ class Div(Arithmetic):
     def work(self, node: Node) -> Work | None:
         # Integers have to be looked at before they are divided by.
         return super().work(node) if node.output.type is FLOAT32 else None
-
-
-def truncated_quotient(a: Int64Array, b: Int64Array) -> Int64Array:
-    """C's integer division."""
-    quotient: Int64Array = np.abs(a) // np.abs(b) * np.sign(a) * np.sign(b)
-    return quotient
 
 
 @operator("FLOOR_DIV")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite import fixed_point
+from minilite.fixed_point import saturate_to_bits, truncated_quotient
 from minilite.graph import Array, Node, Quantization, Tensor
 from minilite.ops.base import refuse
 from minilite.ops.checks import check_quantized
@@ -16,6 +17,7 @@ from minilite.ops.lstm_layer import CELL, FORGET, INPUT, OUTPUT, Layout, gates_o
 from minilite.ops.recurrent import given, has
 from minilite.quantization import (
     Int64Array,
+    integer_range,
     multiply_by_quantized_multiplier_double_rounding,
     multiply_by_quantized_multiplier_double_rounding_up,
     quantize_multiplier,
@@ -120,7 +122,7 @@ def run_integer_layer(
         entering = _logistic(sums_of(INPUT, step, hidden, cell)) if INPUT in gates else 32767 - forget
         update = fixed_point.tanh(sums_of(CELL, step, hidden, cell), _GATE_INTEGER_BITS, 16)
         kept = rounding_divide_by_pot(forget * cell, 15)
-        cell = _saturate(kept + rounding_divide_by_pot(entering * update, 30 + exponent), np.int16)
+        cell = saturate_to_bits(kept + rounding_divide_by_pot(entering * update, 30 + exponent), 16)
         if clip:
             cell = np.clip(cell, -clip, clip)
         opening = _logistic(sums_of(OUTPUT, step, hidden, cell))
@@ -176,17 +178,10 @@ def _multiplier(scale: np.float32) -> Multiplier:
     return quantize_multiplier(np.float64(scale))
 
 
-def _saturate(values: Int64Array, dtype: npt.DTypeLike) -> Int64Array:
-    limits = np.iinfo(np.dtype(dtype))
-    saturated: Int64Array = np.clip(values, int(limits.min), int(limits.max))
-    return saturated
-
-
 def _quantized_clip(clip: float, tensor: Tensor) -> int:
     """A clip in a tensor's units, cut off as C does; 0: none."""
-    limits = np.iinfo(tensor.dtype)
     scaled = np.float32(clip) / _quantization(tensor).scale
-    return int(np.clip(scaled, int(limits.min), int(limits.max)))
+    return int(np.clip(scaled, *integer_range(tensor.dtype)))
 
 
 _scaled = multiply_by_quantized_multiplier_double_rounding
@@ -194,11 +189,11 @@ _scaled = multiply_by_quantized_multiplier_double_rounding
 
 def _gate_sums(gate: _Gate, x: Array, hidden: Int64Array, cell: Int64Array) -> Int64Array:
     """What goes into a gate's activation, in 16 bits with 3 integer bits: saturated after each addition."""
-    sums = _saturate(_scaled(x @ gate.weights + gate.bias, *gate.multiplier), np.int16)
+    sums = saturate_to_bits(_scaled(x @ gate.weights + gate.bias, *gate.multiplier), 16)
     recurrent = _scaled(hidden @ gate.recurrent + gate.recurrent_bias, *gate.recurrent_multiplier)
-    sums = _saturate(sums + recurrent, np.int16)
+    sums = saturate_to_bits(sums + recurrent, 16)
     if gate.peephole is not None and gate.peephole_multiplier is not None:
-        sums = _saturate(sums + _scaled_by_vectors(gate.peephole * cell, gate.peephole_multiplier), np.int16)
+        sums = saturate_to_bits(sums + _scaled_by_vectors(gate.peephole * cell, gate.peephole_multiplier), 16)
     return sums if gate.norm is None else _normalize(sums, gate.norm)
 
 
@@ -217,21 +212,15 @@ def _scaled_by_vectors(products: Int64Array, multiplier: Multiplier) -> Int64Arr
 def _normalize(sums: Int64Array, norm: _Norm) -> Int64Array:
     """Layer normalization with 10 more fractional bits (``PortableApplyLayerNorm``)."""
     cells = sums.shape[1]
-    mean = _truncate(sums.sum(axis=1, keepdims=True) * 1024, cells)
+    mean = truncated_quotient(sums.sum(axis=1, keepdims=True) * 1024, cells)
     squares = (sums * sums).sum(axis=1, keepdims=True)
-    variance = _truncate(squares * ((1 << 20) // cells) - mean * mean, 1 << 20)
+    variance = truncated_quotient(squares * ((1 << 20) // cells) - mean * mean, 1 << 20)
     inverse = fixed_point.inverse_sqrt(np.where(variance < 1, norm.guard, variance))
     normal = _scaled(1024 * sums - mean, *inverse)
     weighted = (normal * norm.weights + norm.bias).astype(np.int32).astype(np.int64)
-    rounded = _truncate(weighted + np.where(weighted > 0, 512, -512), 1024)
+    rounded = truncated_quotient(weighted + np.where(weighted > 0, 512, -512), 1024)
     multiplier, shift = norm.multiplier
-    return _saturate(_scaled(rounded, multiplier, shift + 12), np.int16)
-
-
-def _truncate(value: Int64Array, divisor: int) -> Int64Array:
-    """Division as in C, towards zero."""
-    quotient: Int64Array = np.sign(value) * (np.abs(value) // divisor)
-    return quotient
+    return saturate_to_bits(_scaled(rounded, multiplier, shift + 12), 16)
 
 
 def _logistic(sums: Int64Array) -> Int64Array:
@@ -244,15 +233,15 @@ def _output(node: Node, layout: Layout, inputs: Sequence[Array | None], products
     multiplier = _multiplier(np.float32(2.0**-15 / np.float64(hidden.scale) * 2.0**-15))
     scaled = _scaled(products, *multiplier)
     if not has(node, layout.projection):
-        return _saturate(scaled + hidden.zero_point, np.int8)
+        return saturate_to_bits(scaled + hidden.zero_point, 8)
     # The kernel takes the zero point with the other sign, on both sides of the product.
-    values = _saturate(scaled - hidden.zero_point, np.int8)
+    values = saturate_to_bits(scaled - hidden.zero_point, 8)
     weights = given(inputs, layout.projection).T.astype(np.int64)
     sums = values @ weights + hidden.zero_point * weights.sum(axis=0)
     if has(node, layout.projection_bias):
         sums = sums + given(inputs, layout.projection_bias)
     state = _quantization(node.input(layout.output_state))
     real = _scale(node, layout.projection) * hidden.scale / state.scale
-    projected = _saturate(_scaled(sums, *_multiplier(real)) + state.zero_point, np.int8)
+    projected = saturate_to_bits(_scaled(sums, *_multiplier(real)) + state.zero_point, 8)
     clip = _quantized_clip(node.options.proj_clip, node.output)
     return np.clip(projected, -clip, clip) if clip else projected

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minilite.fixed_point import exp_on_negative_values, log_of_at_least_one
+from minilite.fixed_point import exp_on_negative_values, log_of_at_least_one, reciprocal
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_arity, check_quantized, check_scale, check_types, check_zero_point
@@ -24,7 +24,6 @@ from minilite.quantization import (
     leading_sign_bits,
     multiply_by_quantized_multiplier_double_rounding,
     quantize_multiplier,
-    reciprocal,
     rounding_divide_by_pot,
     saturate,
     saturating_rounding_doubling_high_mul,

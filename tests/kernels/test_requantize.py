@@ -74,8 +74,10 @@ def quantize(x: Array, scale: float, zero: int, dtype: Any = np.uint8) -> Array:
 
 def test_quantize() -> None:
     x = np.array([0, 0.25, 0.75, -0.25, 1e30, -1e30, np.inf, -np.inf, np.nan], np.float32)
-    assert quantize(x, 0.5, 100).tolist() == [100, 101, 102, 99, 255, 0, 255, 0, 0]
-    assert quantize(x, 0.5, -100, np.int8).tolist() == [-100, -99, -98, -101, 127, -128, 127, -128, -128]
+    # An infinity less itself is NaN, of which Python warns where compiled code does not.
+    with np.errstate(invalid="ignore"):
+        assert quantize(x, 0.5, 100).tolist() == [100, 101, 102, 99, 255, 0, 255, 0, 0]
+        assert quantize(x, 0.5, -100, np.int8).tolist() == [-100, -99, -98, -101, 127, -128, 127, -128, -128]
 
 
 @given(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minilite.errors import InvokeError
+from minilite.fixed_point import reciprocal, scaled_quotient
 from minilite.graph import Activation, Array, TensorType
 from minilite.ops.division import DivOptions
-from minilite.quantization import fixed_point_quotient, reciprocal
 from minilite.testing.models import one_op, tensor
 from tests.oracle import each_type, evaluate
 
@@ -85,8 +85,8 @@ def test_reciprocal() -> None:
 
 def test_quotients_out_of_every_range() -> None:
     # As large as 2**44, as small as 2**-44: nothing wraps, nothing is left of the small one.
-    big = fixed_point_quotient([1, -1, 0], [1], 1 << 30, 31)
+    big = scaled_quotient([1, -1, 0], [1], 1 << 30, 31)
     assert (big[:2] > [2**28, -(2**62)]).tolist() == [True, True]
     assert big[1] < -(2**28)
     assert big[2] == 0
-    assert fixed_point_quotient([200, 0], [255, 1], 1 << 30, -30).tolist() == [0, 0]
+    assert scaled_quotient([200, 0], [255, 1], 1 << 30, -30).tolist() == [0, 0]

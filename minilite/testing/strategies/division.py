@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from minilite.fixed_point import reciprocal
 from minilite.graph import Array, TensorType
 from minilite.ops.division import quotient_scaling
-from minilite.quantization import leading_sign_bits, reciprocal
+from minilite.quantization import leading_sign_bits
 from minilite.testing.cases import Case, known_fault, strategy
 from minilite.testing.draw import type_of, with_inputs
 from minilite.testing.strategies.elementwise import binary_graph, changed
