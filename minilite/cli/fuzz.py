@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +69,8 @@ def command(
         return
     from minilite.testing import campaign
 
+    if seconds is not None and seconds <= 0:
+        raise typer.BadParameter("--seconds 0 would draw nothing: give it some time, or --examples")
     if seconds is None and examples is None:
         examples = 100
     settings = campaign.Settings(targets, examples, seconds, seed, against, candidate, python, jobs, out)
@@ -98,7 +101,9 @@ def _targets(operators: Sequence[str], variants: Sequence[str]) -> tuple[Target,
     known = cases.operators()
     for name in operators:
         if name not in known:
-            raise typer.BadParameter(f"--op {name}: there are strategies for {', '.join(known)}")
+            close = get_close_matches(name.upper(), known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise typer.BadParameter(f"--op {name}{hint}: there are strategies for {', '.join(known)}")
     targets = campaign.all_targets(operators, variants)
     if not targets:
         has = "; ".join(f"{name}: {', '.join(cases.variants(name))}" for name in operators or known)

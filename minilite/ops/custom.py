@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minilite import flexbuffer
+from minilite.errors import InvokeError
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import Op, operator
+from minilite.ops.base import Op, operator, refuse
 
 
 class CustomOptions:
@@ -80,6 +81,8 @@ def register_op(
     ------
     ValueError
         There is another operator of that name.
+    TypeError
+        ``name`` is no string, or what is decorated cannot be called.
 
     Examples
     --------
@@ -87,9 +90,13 @@ def register_op(
     ... def scale(inputs, options):
     ...     return inputs[0] * options.get("factor", 2.0)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the decorator takes the custom code: @register_op('Name'), given {name!r}")
 
     def register(registered: _Registered) -> _Registered:
         made: Any = registered
+        if not callable(made):
+            raise TypeError(f"register_op({name!r}) decorates a function or a class of Op, given {made!r}")
         if not (isinstance(made, type) and issubclass(made, Op)):
             made = _class_of(made, shapes, pure)
         operator(name)(made)
@@ -100,8 +107,10 @@ def register_op(
 
 def _class_of(kernel: Kernel, shapes: Shapes | None, pure: bool) -> type[Op]:
     methods = {"kernel": staticmethod(kernel), "shapes": staticmethod(shapes) if shapes else None}
-    made = type(kernel.__name__, (_FunctionOp,), {**methods, "pure": pure, "__doc__": kernel.__doc__})
-    made.__qualname__, made.__module__ = kernel.__qualname__, kernel.__module__
+    # A callable object or functools.partial has no name of its own, its class has.
+    named: Any = kernel if hasattr(kernel, "__name__") else type(kernel)
+    made = type(named.__name__, (_FunctionOp,), {**methods, "pure": pure, "__doc__": kernel.__doc__})
+    made.__qualname__, made.__module__ = named.__qualname__, named.__module__
     return made
 
 
@@ -116,9 +125,19 @@ class _FunctionOp(Op):
             return (None,) * len(node.outputs)
         given = [None if tensor is None else tensor.shape for tensor in node.inputs]
         made = self.shapes(given, CustomOptions(node.operator.custom_options))
-        return tuple(None if shape is None else tuple(shape) for shape in made)
+        try:
+            return tuple(None if shape is None else tuple(int(size) for size in shape) for shape in made)
+        except TypeError:
+            rule = "it gives a shape, or None, for each output, as in [(1, 3)]"
+            refuse(node, f"its shapes function gave {made!r}; {rule}", rule="shapes")
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         made = type(self).kernel(list(inputs), CustomOptions(node.operator.custom_options))
         values = made if isinstance(made, (tuple, list)) else (made,)
+        if any(value is None for value in values):
+            raise InvokeError(
+                f"op {node.operator.index} {node.operator.name}: its kernel returned None for an output; "
+                "it returns an array, or a sequence of one for each output",
+                rule="output-shape",
+            )
         return tuple(np.asarray(value) for value in values)

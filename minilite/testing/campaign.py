@@ -126,7 +126,7 @@ class _Crew:
 
     def __init__(self, settings: Settings, report: Report, scratch: Path, progress: Progress | None) -> None:
         self.settings, self.report, self.scratch, self.progress = settings, report, scratch, progress
-        self.deadline = monotonic() + (settings.seconds or float("inf"))
+        self.deadline = monotonic() + (float("inf") if settings.seconds is None else settings.seconds)
         self.rounds = deque(self._rounds(0))
         self.given_up: set[Target] = set()
         self.number = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import minilite
 from minilite import ops
-from minilite.errors import InvokeError, UnsupportedOpError
+from minilite.errors import InvokeError, PrepareError, UnsupportedOpError
 from minilite.flexbuffer import encode
 from minilite.graph import Array, Graph, Node, Shape
 from minilite.loader import load_graph
@@ -106,6 +107,41 @@ def test_a_wrong_number_of_outputs_and_a_fault_name_the_operator() -> None:
         model("Odd", count=2)(floats(1, 2, 3))
     with pytest.raises(InvokeError, match=r"op 0 Faulty failed .* planted"):
         model("Faulty")(floats(1, 2, 3))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_kernel_that_returns_none_is_named(backend: str) -> None:
+    @minilite.register_op("Forgot")
+    def forgot(inputs: list[Array], options: CustomOptions) -> None:
+        inputs[0] + 1
+
+    with pytest.raises(InvokeError, match=r"op 0 Forgot.* returned None .* it returns an array"):
+        model("Forgot", backend=backend)(floats(1, 2, 3))
+
+
+@pytest.mark.parametrize("shapes", [lambda inputs, options: inputs[0], lambda inputs, options: None])
+def test_shapes_that_are_none_are_refused_by_name(shapes: Any) -> None:
+    @minilite.register_op("Flat", shapes=shapes)
+    def flat(inputs: list[Array], options: CustomOptions) -> Array:
+        return inputs[0]
+
+    with pytest.raises(PrepareError, match=r"op 0 Flat: its shapes function gave .* for each output"):
+        model("Flat")
+
+
+def test_the_decorator_needs_a_name_and_something_to_call() -> None:
+    with pytest.raises(TypeError, match=r"@register_op\('Name'\)"):
+        minilite.register_op(lambda inputs, options: inputs[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"decorates a function or a class of Op, given 3"):
+        minilite.register_op("Three")(3)
+
+
+def test_a_partial_function_is_an_operator() -> None:
+    def scale(factor: float, inputs: list[Array], options: CustomOptions) -> Array:
+        return np.asarray(inputs[0] * factor)
+
+    minilite.register_op("Thrice")(partial(scale, 3.0))
+    assert model("Thrice")(floats(1, 2, 3))[0].tolist() == [3, 6, 9]
 
 
 def test_a_cell_may_be_run_again_but_not_take_another_s_name() -> None:

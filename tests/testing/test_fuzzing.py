@@ -109,6 +109,11 @@ def test_time_ends_it(tmp_path: Path) -> None:
     assert report.seconds < 60
 
 
+def test_no_time_is_not_taken_for_all_time(tmp_path: Path) -> None:
+    report = campaign.run(Settings((ADD,), None, seconds=0.0, against="numpy", folder=tmp_path))
+    assert report.total.examples == 0
+
+
 def test_a_wrong_plan_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="a plan")
     right = Add.evaluate
@@ -168,6 +173,8 @@ def test_a_failure_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
 def test_usage(fuzz: Callable[..., Any], tmp_path: Path) -> None:
     for arguments, message in [
         (("--op", "NO_SUCH"), "strategies for"),
+        (("--op", "conv_2d"), "did you mean CONV_2D?"),
+        (("--op", "ADD", "--seconds", "0"), "would draw nothing"),
         (("--op", "ADD", "--variant", "nothing"), "none of them"),
         (("--against", "no.such.Runtime", "--examples", "1"), "No module named"),
         (("--replay", str(tmp_path)), "holds no saved failure"),
