@@ -18,7 +18,7 @@ test: $(SETUP) $(OLD)/.tried
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

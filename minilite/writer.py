@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -235,6 +236,8 @@ class _Writer:
         getattr(tflite, f"{table}Start")(self.builder)
         for field, value in values.items():
             if value is not None:
+                # A negative zero equals the default, 0.0, and would be left out.
+                self.builder.ForceDefaults(isinstance(value, float) and math.copysign(1, value) < 0)
                 getattr(tflite, f"{table}Add{schema.camel_case(field)}")(self.builder, value)
         return int(getattr(tflite, f"{table}End")(self.builder))
 

@@ -17,7 +17,6 @@ from minilite import ops
 from minilite.benchmark import random_inputs
 from minilite.graph import Graph, Quantization, Signature, Subgraph, Tensor, TensorType
 from minilite.loader import load_graph
-from minilite.schema import SchemaOptions
 from minilite.testing import cases
 from minilite.testing.models import TensorSpec, constant, one_op, tensor
 from minilite.testing.oracle import Oracle
@@ -35,7 +34,7 @@ def round_trip(graph: Graph) -> Graph:
 
 
 def addition(*constants: TensorSpec) -> Graph:
-    return one_op("ADD_N", [tensor((4,)), *constants], [tensor((4,))], SchemaOptions("AddNOptions", {}))
+    return one_op("ADD_N", [tensor((4,)), *constants], [tensor((4,))])
 
 
 def test_every_real_model_comes_back_the_same(models_dir: Path) -> None:
@@ -213,3 +212,12 @@ def test_quantization_without_zero_points_is_written_in_full() -> None:
     read = round_trip(graph).main.tensors[1].quantization
     assert isinstance(read, Quantization)
     assert (float(read.scale), read.zero_point, read.per_channel) == (0.5, -3, False)
+
+
+def test_a_negative_zero_among_options_comes_back() -> None:
+    op = ops.find("FAKE_QUANT")
+    assert op is not None
+    assert op.options is not None
+    options = op.options(min=-0.0, max=6.0)
+    graph = one_op("FAKE_QUANT", [tensor((1,))], [tensor((1,))], options)
+    assert str(load_graph(write_graph(graph)).main.operators[0].options.min) == "-0.0"

@@ -22,7 +22,11 @@ class Pow(Binary):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         if node.output.type is INT32:
             check_values(node, 1, b < 0, "an integer cannot have a negative exponent", rule="exponent")
-        return np.power(a, b)
+        powers: Array = np.power(a, b)
+        if node.output.type is INT32:
+            return powers
+        # For one exponent of 0.5 NumPy takes the square root, which is NaN where C's pow is infinite.
+        return np.where((a == -np.inf) & (b == 0.5), np.asarray(np.inf, powers.dtype), powers)
 
     def work(self, node: Node) -> Work | None:
         from minilite_kernels.elementwise import power

@@ -60,7 +60,7 @@ def compare(given: Array, expected: Array, bound: Array | float) -> Comparison:
     else:
         with np.errstate(all="ignore"):
             difference = abs(given.astype(wide) - expected.astype(wide))
-        alike = (given == expected) | ((given != given) & (expected != expected))  # noqa: PLR0124 - NaN
+            alike = (given == expected) | ((given != given) & (expected != expected))  # noqa: PLR0124 - NaN
         difference = np.where(alike, 0.0, np.where(np.isnan(difference), np.inf, difference))
     allowed = np.broadcast_to(np.nan_to_num(np.asarray(bound, np.float64)), difference.shape)
     with np.errstate(all="ignore"):

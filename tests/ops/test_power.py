@@ -36,3 +36,10 @@ def test_angles_refuse_two_shapes() -> None:
     with pytest.raises(PrepareError) as caught:
         prepare(one_op("ATAN2", [tensor((1, 2)), tensor((2, 1))], [tensor()]))
     assert caught.value.rule == "equal-shapes"
+
+
+def test_minus_infinity_to_the_power_of_one_half_is_infinite() -> None:
+    # C's pow; the square root, which NumPy takes for a single exponent, would be NaN.
+    graph = one_op("POW", [tensor((2,)), tensor((1,))], [tensor()])
+    (y,) = evaluate(graph, np.array([-np.inf, 4], np.float32), np.array([0.5], np.float32))
+    assert y.tolist() == [np.inf, 2]

@@ -32,7 +32,7 @@ def local_response_normalizations(draw: st.DrawFn, name: str, variant: str) -> C
     options = LocalResponseNormalizationOptions(
         radius=draw(st.integers(0, 10)),
         bias=draw(st.sampled_from([1.0, 2.0, 0.5])),
-        alpha=draw(st.sampled_from([1.0, 0.25, 1e-4])),
+        alpha=draw(st.sampled_from([1.0, 0.25, 2.0**-13])),
         beta=draw(st.sampled_from([0.5, 0.75, 1.0])),
     )
     return draw(with_inputs(one_op(name, [x], [tensor()], options), special=None, largest=1e15))
