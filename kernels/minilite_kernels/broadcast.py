@@ -160,8 +160,5 @@ def _kernel(combine: Combine, constants: Callable[[Array], Any], fill: Callable[
                 )
             position += last - first
 
-    # Machine code that was kept by several processes meets under these names: no two may be alike.
-    walk.__name__ = walk.__qualname__ = combine.__name__
-    fill.__qualname__ = f"{combine.__name__}_fill"
-    walk.__doc__ = combine.__doc__
+    walk.__name__, walk.__doc__ = combine.__name__, combine.__doc__
     return kernel(walk)

@@ -16,11 +16,14 @@ disagree. The types of the arrays choose the specialization; sizes never do.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import inspect
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import FunctionType
 from typing import Annotated, Any, Literal, get_type_hints
 
 import numba
@@ -93,7 +96,7 @@ class Kernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.name = function.__name__
-        self.function = function
+        self.function = _named_apart(function)
         self.__doc__ = function.__doc__
         self.parameters = _parameters(function)
         self.slots = sum(p.slots for p in self.parameters)
@@ -105,7 +108,7 @@ class Kernel:
     @property
     def is_ours(self) -> bool:
         """Whether its source is in this package, where ``sources_digest`` notices an edit."""
-        return self.function.__module__.startswith(f"{__package__}.")
+        return _is_ours(self.function)
 
     @property
     def arrays(self) -> tuple[Parameter, ...]:
@@ -158,7 +161,7 @@ class Kernel:
     @cached_property
     def leaf(self) -> Callable[..., None]:
         """The function as Numba compiles it into the entries."""
-        return numba.njit(error_model="numpy", nogil=True)(self.function)
+        return _compiled_inside(self.function)
 
 
 def kernel(function: Callable[..., None]) -> Kernel:
@@ -166,8 +169,49 @@ def kernel(function: Callable[..., None]) -> Kernel:
     return Kernel(function)
 
 
-helper = numba.njit(error_model="numpy", nogil=True)
-"""Decorator for functions that kernels call: compiled into each of them, no interface of its own."""
+def helper(function: Callable[..., Any]) -> Any:
+    """Decorator for functions that kernels call: compiled into each of them, no interface of its own."""
+    return _compiled_inside(_named_apart(function))
+
+
+_compiled_inside = numba.njit(error_model="numpy", nogil=True)
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    return function.__module__.startswith(f"{__package__}.")
+
+
+def _named_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that a factory made a name of its own: its ``__qualname__`` tells what it closes over.
+
+    Machine code is kept on disk and linked by names. All functions that one factory makes have the same,
+    and a process would run, for the second of them, what another process kept for the first.
+    """
+    cells = function.__closure__
+    if not cells or not _is_ours(function):
+        return function
+    names = zip(function.__code__.co_freevars, cells, strict=True)
+    known = ", ".join(f"{name}={_told(function, name, cell)}" for name, cell in names)
+    digest = hashlib.sha256(known.encode()).hexdigest()[:12]
+    function.__qualname__ = f"{function.__qualname__}_{digest}"
+    return function
+
+
+def _told(function: Callable[..., Any], name: str, cell: Any) -> str:
+    """What a closed-over value is, in words that are the same in every process."""
+    try:
+        value = cell.cell_contents
+    except ValueError:
+        value = None
+    value = getattr(value, "py_func", value)
+    if isinstance(value, int | float | str | np.dtype):
+        return repr(value)
+    if isinstance(value, type | FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(
+        f"{function.__module__}.{function.__qualname__} closes over {name}, whose value cannot be part of a "
+        "name in the cache: make it a number, a string, a type or a function"
+    )
 
 
 @helper
@@ -294,9 +338,10 @@ def _entry_function(entry: Entry) -> Callable[..., None]:
             arguments.append(f"{p.record.__name__}({fields})")
         else:
             arguments.append(f"row[{p.slot}]")
-    # The name of its files in the cache: kernels of one name in two modules must not meet there.
-    module = entry.kernel.function.__module__.rpartition(".")[2]
-    name = "_".join((module, entry.kernel.name, *entry.dtypes))
+    # The name of its files in the cache: kernels of one name in two modules must not meet there, nor what
+    # a factory makes.
+    leaf = entry.kernel.function
+    name = re.sub(r"\W", "_", "_".join((leaf.__module__, leaf.__qualname__, *entry.dtypes)))
     source = f"def {name}(row, scratch, start, stop):\n    leaf({', '.join(arguments)}, start, stop)\n"
     scope: dict[str, Any] = {
         # What is loaded from the cache imports the module it was defined in.

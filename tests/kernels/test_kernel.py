@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +20,9 @@ import pytest
 pytest.importorskip("numba", reason="kernels need Numba")
 import minilite_kernels
 from minilite_kernels.elementwise import add
-from minilite_kernels.kernel import Input, Output, Scratch, ScratchSpace, kernel
+from minilite_kernels.kernel import Input, Kernel, Output, Scratch, ScratchSpace, helper, kernel, note_fault
 from numba.core import config
+from numba.core.dispatcher import Dispatcher
 
 compiled_only = pytest.mark.skipif(
     bool(config.DISABLE_JIT or config.BOUNDSCHECK), reason="only compiled kernels have entries"
@@ -258,6 +263,62 @@ def test_kernels_of_one_name_in_two_modules_do_not_meet_in_the_cache(package: Pa
     for state in ("compiled", "loaded"):
         out, _ = package.run(script=both)
         assert out.splitlines() == [f"[0.0, 2.0, 4.0] {state}", f"[1.0, 3.0, 5.0] {state}"]
+
+
+FACTORY = """
+from minilite_kernels.kernel import Input, Output, helper, kernel
+def times(factor):
+    @helper
+    def product(value):
+        return value * factor
+
+    @kernel
+    def leaf(x: Input, out: Output, start: int, stop: int) -> None:
+        for i in range(start, stop):
+            out[i] = product(x[i])
+
+    return leaf
+
+leaf, other = times(2), times(3)
+"""
+
+
+@compiled_only
+def test_kernels_of_one_factory_do_not_meet_in_the_cache(package: Package) -> None:
+    (package.modules / "leaf.py").write_text(FACTORY)
+    other = "minilite_kernels.leaf import other as leaf"
+    both = RUN + RUN.replace("minilite_kernels.leaf import leaf", other)
+    for state in ("compiled", "loaded"):
+        out, _ = package.run(script=both)
+        assert out.splitlines() == [f"[0.0, 2.0, 4.0] {state}", f"[0.0, 3.0, 6.0] {state}"]
+
+
+def test_what_factories_make_is_named_by_what_it_closes_over() -> None:
+    def times(factor: Any) -> Any:
+        def product(value: Any) -> Any:
+            return value * factor
+
+        product.__module__ = "minilite_kernels.made"
+        return product
+
+    names = [helper(times(factor)).__qualname__ for factor in (2, 3, 2.0, np.float32, note_fault, 2)]
+    assert len(set(names)) == 5
+    assert names[0] == names[-1]
+    with pytest.raises(TypeError, match="product closes over factor, whose value cannot be part of a name"):
+        helper(times([2]))
+
+
+@compiled_only
+def test_no_two_functions_of_the_package_have_one_name() -> None:
+    modules = {f"minilite_kernels.{found.name}" for found in pkgutil.iter_modules(minilite_kernels.__path__)}
+    for name in modules:
+        importlib.import_module(name)
+    # By type: what is weakly referenced and gone cannot be asked.
+    kernels = {each.function for each in gc.get_objects() if type(each) is Kernel}
+    helpers = {each.py_func for each in gc.get_objects() if issubclass(type(each), Dispatcher)}
+    counts = Counter((f.__module__, f.__qualname__) for f in kernels | helpers if f.__module__ in modules)
+    assert len(counts) > 100
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 @compiled_only
