@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from minilite.graph import Padding
+from minilite.ops.pooling import Pool2DOptions
 from minilite.testing.models import one_op, tensor
 from minilite.writer import write_graph
 from tests.networks import floats
@@ -86,3 +89,18 @@ def test_bad_input_says_what_is_wrong(
     result = run("run", sum_model, "--input", source)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_sizes_that_a_file_leaves_open_are_asked_for(run: Callable[..., Any], tmp_path: Path) -> None:
+    options = Pool2DOptions(padding=Padding.VALID, stride_w=1, stride_h=1, filter_width=1, filter_height=4)
+    graph = one_op("MAX_POOL_2D", [tensor((1, 1, 1, 1), name="sound")], [tensor()], options)
+    sound = replace(graph.main.tensors[0], shape_signature=(1, -1, 1, 1))
+    main = replace(graph.main, tensors=(sound, graph.main.tensors[1]))
+    path = tmp_path / "open.tflite"
+    path.write_bytes(write_graph(replace(graph, subgraphs=(main,))))
+    result = run("run", path)
+    assert result.exit_code == 2
+    assert "'sound' 1x-1x1x1" in result.stderr
+    assert "gave 1x1x1x1" in result.stderr
+    np.save(tmp_path / "long.npy", np.zeros((1, 9, 1, 1), np.float32))
+    assert run("run", path, "--input", "long.npy").exit_code == 0
