@@ -17,6 +17,16 @@ from minilite.shapes import broadcast, normalized_axis
 
 Types = tuple[TensorType, ...]
 
+NUMBERS: Types = (
+    TensorType.FLOAT32,
+    TensorType.INT32,
+    TensorType.INT64,
+    TensorType.UINT8,
+    TensorType.INT8,
+    TensorType.INT16,
+)
+"""The numbers that most kernels have a loop for."""
+
 
 def check_arity(node: Node, inputs: tuple[int, int], outputs: int = 1) -> None:
     """Refuse another number of inputs than ``inputs`` (least, most), or of outputs."""
@@ -60,7 +70,7 @@ def _row(inputs: Collection[TensorType | None], outputs: Collection[TensorType |
 def check_numbers(node: Node, tensor: Tensor) -> None:
     """Refuse what is no array of numbers: strings, resources and variants."""
     if tensor.type.bits == 0:
-        refuse(node, "has no numbers, which are all that minilite computes on", rule="types", tensor=tensor)
+        refuse(node, f"has elements of type {tensor.type.name}, not numbers", rule="types", tensor=tensor)
 
 
 def check_rank(node: Node, tensor: Tensor, rank: int, axes: str) -> None:
@@ -92,6 +102,12 @@ def check_activation(node: Node) -> None:
             f"fused activation {activation.name} is not supported; supported are {known}",
             rule="fused-activation",
         )
+
+
+def check_bias(node: Node, bias: Tensor | None, size: int, each: str) -> None:
+    """Refuse a bias of another number of elements than one for ``each``: a unit, an output channel."""
+    if bias is not None and bias.size != size:
+        refuse(node, f"must have {size} elements, one for each {each}", rule="bias-size", tensor=bias)
 
 
 def check_quantized(
@@ -262,11 +278,10 @@ def _units(tensor: Tensor) -> tuple[float, int]:
     return (0.0, 0) if q is None or q.per_channel else (float(q.scale), q.zero_point)
 
 
-def check_elements(node: Node, tensor: Tensor, *, strings: bool = True) -> None:
-    """Refuse a tensor whose elements cannot be moved: handles of resources, and strings if so said."""
-    if tensor.type.bits == 0 and not (strings and tensor.type is TensorType.STRING):
-        refuse(node, f"has elements of type {tensor.type.name}, which it does not move", rule="types",
-               tensor=tensor)  # fmt: skip
+def check_elements(node: Node, tensor: Tensor) -> None:
+    """Refuse a tensor whose elements cannot be moved: handles of resources; strings can."""
+    if tensor.type is not TensorType.STRING:
+        check_numbers(node, tensor)
 
 
 def check_same_type(node: Node, *tensors: Tensor | None) -> None:

@@ -13,6 +13,7 @@ from minilite.ops.checks import (
     Types,
     check_activation,
     check_arity,
+    check_bias,
     check_positive,
     check_quantized,
     check_rank,
@@ -21,7 +22,6 @@ from minilite.ops.checks import (
 from minilite.ops.convolution_parameters import (
     convolution_geometry,
     has_wide_sums,
-    is_hybrid,
     quantized_multipliers,
     weight_scales,
     zero_points,
@@ -35,6 +35,7 @@ from minilite.ops.convolution_steps import (
     lower_quantized,
     takes_bias,
 )
+from minilite.ops.hybrid import is_hybrid
 from minilite.quantization import (
     is_quantized,
     output_range,
@@ -90,7 +91,7 @@ class Convolution(Op):
         check_positive(node, "stride_w", "stride_h", "dilation_w_factor", "dilation_h_factor")
         self._check_filter(node)
         geometry = convolution_geometry(node)
-        _check_bias(node, geometry)
+        check_bias(node, node.optional_input(2), geometry.out_c, "output channel")
         if node.input(1).type is not _F32:
             self._check_quantization(node)
         if min(geometry.out_h, geometry.out_w) < 1:
@@ -186,17 +187,6 @@ class Convolution(Op):
         geometry = convolution_geometry(node)
         length = geometry.kernel_h * geometry.kernel_w * (geometry.in_c // geometry.groups)
         return rounding(length, 0, 1, addend=2)
-
-
-def _check_bias(node: Node, geometry: Window) -> None:
-    bias = node.optional_input(2)
-    if bias is not None and bias.size != geometry.out_c:
-        refuse(
-            node,
-            f"must have {geometry.out_c} elements, one for each output channel",
-            rule="bias-size",
-            tensor=bias,
-        )
 
 
 @operator("CONV_2D")

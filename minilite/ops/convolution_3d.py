@@ -13,6 +13,7 @@ from minilite.ops.base import Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
+    check_bias,
     check_positive,
     check_rank,
     check_types,
@@ -88,13 +89,7 @@ class _Convolution3D(Op):
                 rule="filter-channels",
                 tensor=w,
             )
-        if bias is not None and bias.size != made:
-            refuse(
-                node,
-                f"must have {made} elements, one for each output channel",
-                rule="bias-size",
-                tensor=bias,
-            )
+        check_bias(node, bias, made, "output channel")
 
     def _finish(self, node: Node, sums: Array, bias: Array | None) -> tuple[Array, ...]:
         limits = output_range(node.options.fused_activation_function, node.output)

@@ -39,11 +39,6 @@ def convolution_geometry(node: Node) -> Window:
     )
 
 
-def is_hybrid(node: Node) -> bool:
-    """Whether floats meet weights of few bits: the picture is quantized during the run."""
-    return node.input(0).type is TensorType.FLOAT32 and node.input(1).type is not TensorType.FLOAT32
-
-
 def has_wide_sums(node: Node) -> bool:
     """Whether sums are scaled as 64-bit integers: int16 pictures, unless a bias has, or would have, 32."""
     bias = node.optional_input(2)

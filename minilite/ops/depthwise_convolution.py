@@ -13,7 +13,6 @@ from minilite.ops.checks import check_rank
 from minilite.ops.convolution import Convolution
 from minilite.ops.convolution_parameters import (
     convolution_geometry,
-    is_hybrid,
     weight_scales,
     zero_points,
 )
@@ -26,6 +25,7 @@ from minilite.ops.convolution_steps import (
     quantized_rows,
     scaling_tables,
 )
+from minilite.ops.hybrid import is_hybrid
 from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import is_quantized, output_range
 from minilite.shapes import Window

@@ -7,7 +7,7 @@ from typing import Any
 
 from minilite.graph import Array, Node, Shape
 from minilite.ops.base import operator, refuse
-from minilite.ops.checks import check_arity, check_elements, check_same_quantization, check_same_type
+from minilite.ops.checks import check_arity, check_numbers, check_same_quantization, check_same_type
 from minilite.ops.moves import Move, Rearrangement, scalar
 
 
@@ -40,7 +40,7 @@ class MatrixDiag(Rearrangement):
     def check(self, node: Node) -> None:
         check_arity(node, (1, 1))
         x = node.input(0)
-        check_elements(node, x, strings=False)
+        check_numbers(node, x)
         check_same_type(node, x, node.output)
         if not x.shape:
             refuse(node, "is a scalar, but must be a vector or more", rule="rank", tensor=x)
@@ -62,7 +62,7 @@ class MatrixSetDiag(Rearrangement):
     def check(self, node: Node) -> None:
         check_arity(node, (2, 2))
         x, diagonal = node.input(0), node.input(1)
-        check_elements(node, x, strings=False)
+        check_numbers(node, x)
         check_same_type(node, x, diagonal, node.output)
         check_same_quantization(node, diagonal, x)
         if len(x.shape) < 2:

@@ -13,8 +13,21 @@ import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
-from minilite.ops.checks import check_activation, check_arity, check_quantized, check_rank, check_types
-from minilite.ops.hybrid import apply_activation, check_float_activation, hybrid_product, open_range
+from minilite.ops.checks import (
+    check_activation,
+    check_arity,
+    check_bias,
+    check_quantized,
+    check_rank,
+    check_types,
+)
+from minilite.ops.hybrid import (
+    apply_activation,
+    check_float_activation,
+    hybrid_product,
+    is_hybrid,
+    open_range,
+)
 from minilite.ops.lowering import grain
 from minilite.quantization import (
     FUSED_ACTIVATIONS,
@@ -56,11 +69,6 @@ class FullyConnectedOptions:
     quantized_bias_type: TensorType = TensorType.FLOAT32
 
 
-def is_hybrid(node: Node) -> bool:
-    """Whether weights are integers and all else is float: the input is quantized during the run."""
-    return node.input(0).type is _F32 and node.input(1).type is not _F32
-
-
 @operator("FULLY_CONNECTED")
 class FullyConnected(Op):
     """``activation(input @ weights.T + bias)`` (TFLite's ``kernels/fully_connected.cc``).
@@ -88,7 +96,7 @@ class FullyConnected(Op):
         check_rank(node, w, 2, "units, depth")
         (check_float_activation if is_hybrid(node) else check_activation)(node)
         shape = _output_shape(node)
-        _check_bias(node)
+        check_bias(node, node.optional_input(2), w.shape[0], "unit")
         if is_quantized(x):
             _check_quantization(node)
         elif is_hybrid(node):
@@ -164,12 +172,6 @@ def _output_shape(node: Node) -> Shape:
             tensor=x,
         )
     return (x.size // depth, units)
-
-
-def _check_bias(node: Node) -> None:
-    bias, units = node.optional_input(2), node.input(1).shape[0]
-    if bias is not None and bias.size != units:
-        refuse(node, f"must have {units} elements, one for each unit", rule="bias-size", tensor=bias)
 
 
 def _check_quantization(node: Node) -> None:

@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minilite.graph import Activation, Array, Node, Tensor
+from minilite.graph import Activation, Array, Node, Tensor, TensorType
 from minilite.ops.base import refuse
 from minilite.quantization import activation_range, quantize_rows_asymmetric, quantize_rows_symmetric
+
+
+def is_hybrid(node: Node) -> bool:
+    """Whether floats (input 0) meet weights of few bits (input 1): they are quantized during the run."""
+    return node.input(0).type is TensorType.FLOAT32 and node.input(1).type is not TensorType.FLOAT32
 
 
 def check_float_activation(node: Node) -> None:

@@ -12,8 +12,8 @@ from minilite.graph import Array, Node, Shape
 from minilite.ops.base import operator, refuse
 from minilite.ops.checks import (
     check_arity,
-    check_elements,
     check_integers,
+    check_numbers,
     check_same_quantization,
     check_same_type,
     integers,
@@ -43,7 +43,7 @@ class _Padding(Rearrangement):
 
     def check(self, node: Node) -> None:
         x = node.input(0)
-        check_elements(node, x, strings=False)
+        check_numbers(node, x)
         check_same_type(node, x, node.output)
         check_integers(node, node.input(1), (len(x.shape), 2), narrow=True)
 

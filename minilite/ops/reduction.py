@@ -12,6 +12,7 @@ import numpy as np
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
+    NUMBERS,
     check_arity,
     check_axis,
     check_quantized,
@@ -33,14 +34,6 @@ from minilite.quantization import (
 if TYPE_CHECKING:
     from minilite_kernels.reduction import Layout
 
-_NUMBERS = (
-    TensorType.FLOAT32,
-    TensorType.INT32,
-    TensorType.INT64,
-    TensorType.UINT8,
-    TensorType.INT8,
-    TensorType.INT16,
-)
 
 _ADDED = (TensorType.FLOAT32, TensorType.INT32, TensorType.UINT8, TensorType.INT8)
 _COMPARED = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
@@ -78,7 +71,7 @@ class _Reduction(Op):
     """
 
     options = ReducerOptions
-    types: ClassVar[tuple[TensorType, ...]] = _NUMBERS
+    types: ClassVar[tuple[TensorType, ...]] = NUMBERS
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
@@ -248,7 +241,7 @@ class Sum(_Addition):
     A quantized sum of nothing is a real zero, where TFLite leaves a raw one.
     """
 
-    types = (*_NUMBERS, TensorType.BOOL)
+    types = (*NUMBERS, TensorType.BOOL)
 
     def _reduce(self, node: Node, rows: Array) -> Array:
         if is_quantized(node.input(0)):
@@ -316,7 +309,7 @@ class ReduceProd(_Reduction):
     values are multiplied.
     """
 
-    types = (*_NUMBERS, TensorType.BOOL)
+    types = (*NUMBERS, TensorType.BOOL)
 
     def _check_quantization(self, node: Node) -> None:
         x, y = node.input(0), node.output
@@ -387,7 +380,7 @@ class _Extreme(_Reduction):
     infinity beyond that end; over all axes it begins with the first element, whatever that is.
     """
 
-    types = (*_NUMBERS, TensorType.BOOL)
+    types = (*NUMBERS, TensorType.BOOL)
     choose: ClassVar[np.ufunc]
     sign: ClassVar[int]
     """1 for the largest, -1 for the smallest."""

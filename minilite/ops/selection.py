@@ -13,6 +13,7 @@ import numpy as np
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import Lowering, Op, operator, refuse
 from minilite.ops.checks import (
+    NUMBERS,
     check_arity,
     check_axis,
     check_rank,
@@ -32,15 +33,6 @@ _ARG_TYPES = tuple(
 )
 
 _SCORES = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
-
-_NUMBERS = (
-    TensorType.FLOAT32,
-    TensorType.INT32,
-    TensorType.INT64,
-    TensorType.UINT8,
-    TensorType.INT8,
-    TensorType.INT16,
-)
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ class TopKV2(Op):
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2), outputs=2)
         kinds = (TensorType.INT32, TensorType.INT16)
-        check_types(node, tuple((t, k, t, i) for t in _NUMBERS for k in kinds for i in kinds))
+        check_types(node, tuple((t, k, t, i) for t in NUMBERS for k in kinds for i in kinds))
         check_size(node, node.input(1), 1, "k-size")
         k = constant_integers(node.input(1))
         if k is None:
@@ -209,7 +201,7 @@ class Unique(Op):
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1), outputs=2)
-        check_types(node, tuple((t, t, i) for t in (*_NUMBERS, TensorType.UINT16) for i in _INDICES))
+        check_types(node, tuple((t, t, i) for t in (*NUMBERS, TensorType.UINT16) for i in _INDICES))
         check_rank(node, node.input(0), 1, "values")
         if node.options.idx_out_type is not node.outputs[1].type:
             refuse(

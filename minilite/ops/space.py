@@ -18,6 +18,7 @@ from minilite.ops.checks import (
     check_arity,
     check_elements,
     check_integers,
+    check_numbers,
     check_positive,
     check_rank,
     check_same_quantization,
@@ -54,7 +55,7 @@ class _Batches(Rearrangement):
     def check(self, node: Node) -> None:
         check_arity(node, (3, 3))
         x = node.input(0)
-        check_elements(node, x, strings=False)
+        check_numbers(node, x)
         check_same_type(node, x, node.output)
         check_same_quantization(node, x, node.output)
         if len(x.shape) < 3:

@@ -13,6 +13,7 @@ from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, 
 from minilite.ops.checks import (
     check_activation,
     check_arity,
+    check_bias,
     check_positive,
     check_quantized,
     check_rank,
@@ -22,11 +23,11 @@ from minilite.ops.checks import (
 )
 from minilite.ops.convolution_parameters import (
     has_wide_sums,
-    is_hybrid,
     quantized_multipliers,
     weight_scales,
     zero_points,
 )
+from minilite.ops.hybrid import is_hybrid
 from minilite.ops.raw_options import raw_integers, raw_padding, raw_positive
 from minilite.ops.transpose_convolution_steps import lower_transposed
 from minilite.quantization import (
@@ -173,14 +174,7 @@ class _TransposeConvolution(Op):
                 rule="filter-channels",
                 tensor=w,
             )
-        b = node.optional_input(bias)
-        if b is not None and b.size != w.shape[0]:
-            refuse(
-                node,
-                f"must have {w.shape[0]} elements, one for each output channel",
-                rule="bias-size",
-                tensor=b,
-            )
+        check_bias(node, node.optional_input(bias), w.shape[0], "output channel")
 
     def _as_convolution(self, node: Node, shape: Shape) -> Node:
         """The node with inputs in the order of CONV_2D, TRANSPOSE_CONV's options, and its output's shape."""

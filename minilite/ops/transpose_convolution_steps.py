@@ -11,7 +11,6 @@ import numpy as np
 
 from minilite.graph import Array, Node
 from minilite.ops.base import Lowering
-from minilite.ops.convolution_parameters import is_hybrid
 from minilite.ops.convolution_steps import (
     bias_or_zeros,
     has_constant_weights,
@@ -20,6 +19,7 @@ from minilite.ops.convolution_steps import (
     scaling_tables,
     signed_filters,
 )
+from minilite.ops.hybrid import is_hybrid
 from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import is_quantized
 from minilite.shapes import Window
