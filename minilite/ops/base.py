@@ -220,7 +220,9 @@ def operator(name: str) -> Callable[[_OpClass], _OpClass]:
     """Class decorator: this class is what TFLite calls ``name``."""
 
     def register(cls: _OpClass) -> _OpClass:
-        if name in _REGISTRY and type(_REGISTRY[name]).__qualname__ != cls.__qualname__:
+        held = type(_REGISTRY[name]) if name in _REGISTRY else cls
+        # The same class, defined anew (a cell that is run again), takes the place of the old one.
+        if (held.__module__, held.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"operator {name} is defined twice: {_REGISTRY[name]!r} and {cls!r}")
         instance = cls()
         type(instance).name = name

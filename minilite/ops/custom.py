@@ -11,7 +11,7 @@ import numpy as np
 from minilite import flexbuffer
 from minilite.errors import InvokeError
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Op, names, operator, refuse
 
 
 class CustomOptions:
@@ -99,6 +99,7 @@ def register_op(
             raise TypeError(f"register_op({name!r}) decorates a function or a class of Op, given {made!r}")
         if not (isinstance(made, type) and issubclass(made, Op)):
             made = _class_of(made, shapes, pure)
+        names()  # first minilite's own, whose names are taken
         operator(name)(made)
         return registered
 

@@ -160,6 +160,18 @@ def test_a_cell_may_be_run_again_but_not_take_another_s_name() -> None:
             return inputs[0]
 
 
+def test_a_class_called_like_minilite_s_own_does_not_take_its_place() -> None:
+    with pytest.raises(ValueError, match="defined twice"):
+
+        @minilite.register_op("ADD")
+        class Add(ops.Op):
+            """Not minilite's."""
+
+    added = ops.find("ADD")
+    assert added is not None
+    assert type(added).__module__.startswith("minilite.ops.")
+
+
 # --- operators that nobody has --------------------------------------------------------------------
 
 
