@@ -10,7 +10,7 @@ import numpy as np
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
 from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_quantized, check_types
-from minilite.ops.fully_connected import lower_float_product
+from minilite.ops.fully_connected_steps import lower_float_product
 from minilite.ops.hybrid import quantize_rows
 from minilite.quantization import (
     integer_range,

@@ -1,4 +1,4 @@
-"""Along axes: MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL; and CUMSUM."""
+"""Along axes: MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from minilite.ops.checks import (
     check_axis,
     check_quantized,
     check_same_quantization,
-    check_size,
     check_types,
     constant_integers,
 )
@@ -38,14 +37,6 @@ if TYPE_CHECKING:
 _ADDED = (TensorType.FLOAT32, TensorType.INT32, TensorType.UINT8, TensorType.INT8)
 _COMPARED = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
 """What kernels are compiled for: the types that models reduce."""
-
-
-@dataclass(frozen=True)
-class CumsumOptions:
-    """Schema table ``CumsumOptions``."""
-
-    exclusive: bool = False
-    reverse: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,7 +243,7 @@ class Sum(_Addition):
         return self._lower_sum(node, lowering, mean=False)
 
     def tolerance(self, node: Node) -> Tolerance:
-        return _rounding_of_sum(self.length(node), 0)
+        return rounding_of_sum(self.length(node), 0)
 
 
 @operator("MEAN")
@@ -286,10 +277,10 @@ class Mean(_Addition):
 
     def tolerance(self, node: Node) -> Tolerance:
         length = self.length(node)
-        return _rounding_of_sum(length, 0, divisor=length)
+        return rounding_of_sum(length, 0, divisor=length)
 
 
-def _rounding_of_sum(length: int, *factors: int, divisor: int = 1) -> Tolerance:
+def rounding_of_sum(length: int, *factors: int, divisor: int = 1) -> Tolerance:
     """For a sum of ``length`` numbers of one sign, added one by one.
 
     Partial sums grow to ``length`` times the largest number, and the errors of rounding them as the
@@ -463,39 +454,3 @@ class ReduceAll(_Logical):
     """Whether every element is true; of none: true."""
 
     combine = np.logical_and
-
-
-@operator("CUMSUM")
-class Cumsum(Op):
-    """Running sum along an axis, from the other end (``reverse``), or of what came before (``exclusive``).
-
-    The axis is the second input, int32, one element (TFLite's ``kernels/cumsum.cc``). Integers wrap.
-    """
-
-    options = CumsumOptions
-
-    def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
-        check_arity(node, (2, 2))
-        kinds = (TensorType.FLOAT32, TensorType.INT32, TensorType.INT64)
-        check_types(node, tuple((t, TensorType.INT32, t) for t in kinds))
-        check_size(node, node.input(1), 1, "axis-size")
-        axis = constant_integers(node.input(1))
-        if axis is not None:
-            check_axis(node, node.input(0), axis[0])
-        return (node.input(0).shape,)
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
-        x, position = inputs
-        assert x is not None
-        assert position is not None
-        axis = check_axis(node, node.input(0), int(position.ravel()[0]))
-        ahead = np.flip(x, axis) if node.options.reverse else x
-        sums = np.cumsum(ahead, axis=axis, dtype=x.dtype)
-        if node.options.exclusive:
-            sums = np.roll(sums, 1, axis=axis)
-            np.moveaxis(sums, axis, 0)[:1] = 0
-        return (np.flip(sums, axis) if node.options.reverse else sums,)
-
-    def tolerance(self, node: Node) -> Tolerance:
-        x, axis = node.input(0), constant_integers(node.input(1))
-        return _rounding_of_sum(max(x.shape) if axis is None else x.shape[axis[0]], 0)

@@ -7,7 +7,7 @@ import pytest
 
 from minilite.errors import InvokeError, PrepareError
 from minilite.graph import Array, Graph, Shape, TensorType
-from minilite.ops.reduction import CumsumOptions
+from minilite.ops.cumulative import CumsumOptions
 from minilite.ops.selection import ArgMaxOptions, ArgMinOptions, BucketizeOptions, UniqueOptions
 from minilite.prepare import prepare
 from minilite.testing.models import TensorSpec, constant, one_op, tensor

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minilite import ops
 from minilite.graph import Array, Shape, TensorType
-from minilite.ops.reduction import CumsumOptions
+from minilite.ops.cumulative import CumsumOptions
 from minilite.ops.selection import BucketizeOptions, UniqueOptions
 from minilite.testing.cases import Case, known_fault, strategy
 from minilite.testing.draw import SEEDS, shapes, type_of, values
