@@ -194,7 +194,8 @@ def test_litert_computes_the_same(litert: Any, name: str) -> None:
 @given(data=st.data())
 def test_models_of_every_operator_come_back_the_same(name: str, data: st.DataObject) -> None:
     variant = data.draw(st.sampled_from(cases.variants(name)))
-    graph = data.draw(cases.cases(name, variant)).graph
+    # Once loaded, options have the precision that the file gives them.
+    graph = round_trip(data.draw(cases.cases(name, variant)).graph)
     assert difference(graph, round_trip(graph)) is None
 
 
