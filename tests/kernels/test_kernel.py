@@ -9,7 +9,6 @@ import pkgutil
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -316,9 +315,15 @@ def test_no_two_functions_of_the_package_have_one_name() -> None:
     # By type: what is weakly referenced and gone cannot be asked.
     kernels = {each.function for each in gc.get_objects() if type(each) is Kernel}
     helpers = {each.py_func for each in gc.get_objects() if issubclass(type(each), Dispatcher)}
-    counts = Counter((f.__module__, f.__qualname__) for f in kernels | helpers if f.__module__ in modules)
-    assert len(counts) > 100
-    assert [name for name, count in counts.items() if count > 1] == []
+    meanings: dict[tuple[str, str], set[Any]] = {}
+    for function in kernels | helpers:
+        if function.__module__ in modules:
+            closed_over = tuple(id(cell.cell_contents) for cell in function.__closure__ or ())
+            # An overload makes the same function again for each choice of types.
+            meaning = (function.__code__, closed_over)
+            meanings.setdefault((function.__module__, function.__qualname__), set()).add(meaning)
+    assert len(meanings) > 100
+    assert [name for name, found in meanings.items() if len(found) > 1] == []
 
 
 @compiled_only
