@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minilite.errors import InvokeError, ModelFormatError
+from minilite.errors import InvokeError, ModelFormatError, PrepareError
 from minilite.executor import numba_is_available
 from minilite.graph import Array, Graph, Subgraph, TensorType
 from minilite.interpreter import Interpreter
@@ -150,16 +150,18 @@ def test_subgraphs_that_run_each_other_are_refused_at_load() -> None:
         loaded(Graph((runs(0, 0),)))
 
 
-def test_a_fault_inside_a_loop_names_both_operators() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fault_inside_a_loop_names_both_operators(backend: str) -> None:
     main, cond, _ = powers().subgraphs
     body = Network()
     count, x = body.input(1, type=I32), body.input(1)
-    # The shape that is asked for has four elements, the value one.
-    wide = body.add("RESHAPE", x, body.input(1, type=I32), shape=(1,))
-    body.inputs.pop()
-    graph = Graph((main, cond, body.subgraph(count, wide, index=2)))
-    with pytest.raises((InvokeError, ModelFormatError)):
-        Model(graph)(floats(3))
+    more = body.add("ADD", count, body.constant(ints(1)), type=I32, shape=(1,))
+    # Two elements are asked for, the value has one.
+    wide = body.add("RESHAPE", x, body.constant(ints(2)), shape=(2,))
+    graph = Graph((main, cond, body.subgraph(more, wide, index=2)))
+    with pytest.raises(InvokeError, match=r"(?s)op 0 WHILE failed .*op 1 RESHAPE: .*do not fill") as caught:
+        Model(graph, backend=backend)(floats(3))
+    assert caught.value.op_name == "WHILE"
 
 
 def test_a_condition_that_is_no_bool_is_refused() -> None:
@@ -168,5 +170,5 @@ def test_a_condition_that_is_no_bool_is_refused() -> None:
     graph = Graph(
         (net.subgraph(net.add("IF", x, x, options=IfOptions(1, 1), shape=(2,))), arithmetic(1, "ADD", 1))
     )
-    with pytest.raises(Exception, match="BOOL"):
+    with pytest.raises(PrepareError, match="BOOL"):
         Model(graph).warm_up()
