@@ -140,9 +140,10 @@ def sum_patches(patches: Any, sums: Any, rows: int, stride: int, depth: int, lev
     """What ``finish_quantized`` needs of filters with a zero point: the sum of each patch."""
     if levels.weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
         for row in range(rows):
+            patch = patches[row * stride : row * stride + depth]
             total = np.int32(0)
-            for k in range(row * stride, row * stride + depth):
-                total += np.int32(patches[k])
+            for k in range(patch.size):
+                total += np.int32(patch[k])
             sums[row] = total
 
 

@@ -247,16 +247,34 @@ def requantize(
 
 
 def _scale_twice(e: Emitter, old: Any, multiplier: Any, left: Any, right: Any) -> Any:
+    return _divided_by_pot(e, _doubled_high_product(e, e.builder.shl(old, left), multiplier), right)
+
+
+def _doubled_high_product(e: Emitter, one: Any, other: Any) -> Any:
+    """``(one * other + 2**30) >> 31``, the product in 64 bits: of the even lanes, then of the odd ones.
+
+    So no lane is moved but for one shift; hosts multiply the lower halves of 64-bit lanes.
+    """
     b = e.builder
-    wide = b.mul(b.sext(b.shl(old, left), _LANES64), b.sext(multiplier, _LANES64))
-    high = b.ashr(b.add(wide, e.constant(1 << 30, _LANES64)), e.constant(31, _LANES64))
-    # What follows fits 32 bits but for the half that is added: stay in 64.
-    far = b.zext(right, _LANES64)
-    half = b.lshr(b.shl(e.constant(1, _LANES64), far), e.constant(1, _LANES64))
-    negative = b.icmp_signed("<", high, e.constant(0, _LANES64))
-    divided = b.icmp_signed("!=", far, e.constant(0, _LANES64))
-    away = b.zext(b.and_(negative, divided), _LANES64)
-    return b.trunc(b.ashr(b.sub(b.add(high, half), away), far), _LANES32)
+    pairs = ir.VectorType(_I64, WIDTH // 2)
+    one, other = b.bitcast(one, pairs), b.bitcast(other, pairs)
+    upper, half, single = (e.constant(number, pairs) for number in (32, 1 << 30, 1))
+    even = b.mul(*(b.ashr(b.shl(value, upper), upper) for value in (one, other)))
+    odd = b.mul(*(b.ashr(value, upper) for value in (one, other)))
+    low = b.lshr(b.add(even, half), e.constant(31, pairs))
+    high = b.shl(b.add(odd, half), single)
+    chosen = ir.Constant(ir.VectorType(_I32, WIDTH), [i + WIDTH * (i % 2) for i in range(WIDTH)])
+    return b.shuffle_vector(b.bitcast(low, _LANES32), b.bitcast(high, _LANES32), chosen)
+
+
+def _divided_by_pot(e: Emitter, value: Any, right: Any) -> Any:
+    """``value / 2**right``, ties away from zero, without adding what 32 bits may have no room for."""
+    b = e.builder
+    one = e.constant(1, _LANES32)
+    mask = b.sub(b.shl(one, right), one)
+    threshold = b.sub(b.lshr(mask, one), b.ashr(value, e.constant(31, _LANES32)))
+    up = b.sext(b.icmp_signed(">", b.and_(value, mask), threshold), _LANES32)
+    return b.sub(b.ashr(value, right), up)
 
 
 def _scale_once(e: Emitter, old: Any, multiplier: Any, _left: Any, right: Any) -> Any:
