@@ -19,6 +19,7 @@ from minilite.errors import (
     ModelFormatError,
     ModelNotFoundError,
     PrepareError,
+    RecordingError,
     TensorValueError,
     UnsupportedOpError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "OpResolverType",
     "Outputs",
     "PrepareError",
+    "RecordingError",
     "TensorValueError",
     "UnsupportedOpError",
     "__version__",

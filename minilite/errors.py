@@ -94,6 +94,10 @@ class TensorValueError(MiniliteError, ValueError):
     """A value does not fit the tensor it is given to, or a tensor cannot be read now."""
 
 
+class RecordingError(MiniliteError, ValueError):
+    """A file is not a recording that can be trusted, or cannot be written."""
+
+
 class ImageError(MiniliteError, ValueError):
     """A picture cannot be read or does not suit the model."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from minilite.locks import ForkSafeLock
 from minilite.names import Names, input_names, output_names
 from minilite.prepare import prepare
 from minilite.values import convert, expected_shape, shape_advice
+
+if TYPE_CHECKING:
+    from minilite.debug.trace import Trace
 
 _KEPT_EXECUTORS = 4
 """Input shapes that a model stays ready for; the one unused for longest gives way."""
@@ -184,7 +188,7 @@ class Model:
         InvokeError
             An operator failed.
         """
-        arrays = self._bind(values, named)
+        arrays = self.bind(values, named)
         with self._turn:
             executor = self._run(arrays, keep_all=False)
             results = [executor.view(tensor.index).copy() for tensor in self.outputs]
@@ -195,13 +199,70 @@ class Model:
 
         Computed tensors are the caller's own copies, constants the file's read-only arrays.
         """
-        arrays = self._bind(values, named)
+        arrays = self.bind(values, named)
         with self._turn:
             executor = self._run(arrays, keep_all=True)
             return {
                 tensor.index: tensor.data if tensor.data is not None else executor.view(tensor.index).copy()
                 for tensor in _connected(self.graph)
             }
+
+    def trace(self, /, *values: Any, **named: Any) -> Trace:
+        """A run to be stepped through: ``for event in model.trace(x)`` gives an event for each operator.
+
+        It begins with what the model remembers (variables, hash tables) and leaves that as it is. See
+        ``minilite.debug.Trace``, which also takes budgets and ranges of operators.
+        """
+        from minilite.debug.trace import Trace  # noqa: PLC0415 - only those who debug pay for it
+
+        return Trace(self, self.bind(values, named))
+
+    def bind(self, values: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
+        """One array for each input, whichever way ``__call__`` was given them.
+
+        Raises
+        ------
+        TensorValueError
+            A value is missing, unknown or does not fit.
+        """
+        if len(values) == 1 and isinstance(values[0], Mapping):
+            pairs = [*values[0].items(), *named.items()]
+            values = ()
+        else:
+            pairs = list(named.items())
+        if len(values) > len(self.inputs):
+            raise TensorValueError(
+                f"the model takes {len(self.inputs)} inputs ({', '.join(self.input_names)}), "
+                f"given {len(values)}",
+                rule="arguments",
+            )
+        bound: dict[int, Any] = dict(enumerate(values))
+        for name, value in pairs:
+            try:
+                position = self.input_names.position(name)
+            except KeyError as error:
+                raise TensorValueError(f"no such input: {error.args[0]}", rule="arguments") from None
+            if position in bound:
+                raise TensorValueError(f"{self._label(position)} is given twice", rule="arguments")
+            bound[position] = value
+        missing = [self._label(i) for i in range(len(self.inputs)) if i not in bound]
+        if missing:
+            raise TensorValueError(f"no value given for {', '.join(missing)}", rule="arguments")
+        return [convert(bound[i], tensor, self._label(i)) for i, tensor in enumerate(self.inputs)]
+
+    def remembered(self, shapes: Sequence[Shape]) -> tuple[dict[Any, Any], dict[int, Array]]:
+        """What the next call with inputs of these shapes begins with, as copies.
+
+        Hash tables and variables behind handles, by their keys, and the values of variable tensors, by
+        number; of those that no call has met yet there is none.
+        """
+        with self._turn:
+            executor = self._executors.get((tuple(shapes), False))
+            variables = [t.index for t in self.graph.main.tensors if t.is_variable] if executor else []
+            return (
+                copy.deepcopy(self._resources),
+                {number: executor.view(number).copy() for number in variables if executor},
+            )
 
     def executor(self, shapes: Sequence[Shape] | None = None, *, keep_all: bool = False) -> Executor:
         """A new executor, which the caller owns and closes: for stepping through the operators.
@@ -274,33 +335,6 @@ class Model:
                 tensor=self.inputs[changed[0]].index,
                 rule="shape",
             ) from error
-
-    def _bind(self, values: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
-        """One array for each input, whichever way they were given."""
-        if len(values) == 1 and isinstance(values[0], Mapping):
-            pairs = [*values[0].items(), *named.items()]
-            values = ()
-        else:
-            pairs = list(named.items())
-        if len(values) > len(self.inputs):
-            raise TensorValueError(
-                f"the model takes {len(self.inputs)} inputs ({', '.join(self.input_names)}), "
-                f"given {len(values)}",
-                rule="arguments",
-            )
-        bound: dict[int, Any] = dict(enumerate(values))
-        for name, value in pairs:
-            try:
-                position = self.input_names.position(name)
-            except KeyError as error:
-                raise TensorValueError(f"no such input: {error.args[0]}", rule="arguments") from None
-            if position in bound:
-                raise TensorValueError(f"{self._label(position)} is given twice", rule="arguments")
-            bound[position] = value
-        missing = [self._label(i) for i in range(len(self.inputs)) if i not in bound]
-        if missing:
-            raise TensorValueError(f"no value given for {', '.join(missing)}", rule="arguments")
-        return [convert(bound[i], tensor, self._label(i)) for i, tensor in enumerate(self.inputs)]
 
     def _label(self, position: int) -> str:
         return f"input {position} {self.input_names[position]!r} (tensor {self.inputs[position].index})"

@@ -1,0 +1,448 @@
+"""A run taken operator by operator: watched, stopped, patched, taken back, gone on with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from minilite import ops
+from minilite.debug.event import Event
+from minilite.debug.recording import Recording
+from minilite.debug.store import Store
+from minilite.errors import InvokeError, TensorValueError
+from minilite.executor import Executor, create_executor
+from minilite.graph import Array, Graph, Node, Tensor, with_tensors
+from minilite.model import Model, Outputs
+from minilite.prepare import prepare
+from minilite.reference import ReferenceExecutor
+
+FLOAT64 = "float64"
+"""As a backend: the NumPy reference with float32 tensors computed and held in float64."""
+
+
+def record(
+    model: Model | Graph,
+    inputs: Any,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+    operators: range | slice | None = None,
+    memory: int | None = None,
+    disk: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """Run a model operator by operator and keep all values; parameters are those of ``Trace``.
+
+    ``progress(done, total)`` is called after each operator.
+    """
+    with Trace(
+        model, inputs, backend=backend, threads=threads, operators=operators, memory=memory, disk=disk
+    ) as trace:
+        first = trace.position
+        while trace.position < trace.operators.stop:
+            trace.step()
+            if progress is not None:
+                progress(trace.position - first, len(trace.operators))
+        return trace.recording()
+
+
+@dataclass(frozen=True, eq=False)
+class _Undo:
+    """How to take back what happened at a position: a patch made there, or effects of the operator."""
+
+    position: int
+    is_patch: bool
+    restore: Callable[[], None]
+
+
+class Trace(Iterator[Event]):
+    """A run that stands between two operators of the main subgraph; iterating steps through the rest.
+
+    The bits are those of an ordinary run, whatever the number of threads. A trace has memory of its own:
+    it begins with what the model remembers (variables, hash tables, generators of random numbers) and
+    leaves the model as it is. Subgraphs that an operator calls (IF, WHILE) run inside that operator's event.
+
+    Parameters
+    ----------
+    model:
+        Or a graph as ``loader.load_graph`` gives it.
+    inputs:
+        A row of values by position, a mapping by name, or, for one input, its array.
+    backend:
+        ``"auto"``, ``"numba"``, ``"numpy"``, or ``"float64"`` for the NumPy reference with float32 tensors
+        held in float64. By default the model's own.
+    threads:
+        By default the model's own.
+    operators:
+        Which operators to stop at and to keep the values of, as ``range(10, 20)``; those before run at
+        once and unseen, those behind only in ``finish``. All by default.
+    memory, disk:
+        Budgets in bytes for the values that are kept: what exceeds ``memory`` goes to temporary files,
+        what exceeds ``disk``, too, is an ``InvokeError``. No limits by default.
+
+    Attributes
+    ----------
+    position:
+        The number of the operator that runs next.
+    operators:
+        The numbers of those that are stopped at.
+    """
+
+    def __init__(
+        self,
+        model: Model | Graph,
+        inputs: Any,
+        *,
+        backend: str | None = None,
+        threads: int | None = None,
+        operators: range | slice | None = None,
+        memory: int | None = None,
+        disk: int | None = None,
+    ) -> None:
+        self.model = model if isinstance(model, Model) else Model(model)
+        arrays = _bound(self.model, inputs)
+        self.backend = backend if backend is not None else self.model.backend
+        self.threads = threads or self.model.threads
+        shapes = [value.shape for value in arrays]
+        resources, variables = self.model.remembered(shapes)
+        self._graph = prepare(
+            self.model.graph, {t.index: s for t, s in zip(self.model.inputs, shapes, strict=True)}
+        )
+        self.operators = _chosen(operators, len(self._graph.main.operators))
+        self._executor = _executor(self._graph, self.backend, self.threads, resources)
+        self._store = Store(memory, disk)
+        self._seconds: dict[int, float] = {}
+        self._patched: dict[int, int] = {}
+        self._undo: list[_Undo] = []
+        self.position = 0
+        self._begin(arrays, variables)
+
+    def _begin(self, arrays: Sequence[Array], variables: dict[int, Array]) -> None:
+        for number, value in variables.items():
+            self._executor.write(number, value)
+        for tensor, value in zip(self.model.inputs, arrays, strict=True):
+            if not tensor.is_constant:
+                self._executor.view(tensor.index)[...] = value
+                self._store.keep(tensor.index, self._executor.view(tensor.index))
+        for tensor in self._graph.main.tensors:
+            if tensor.is_variable:
+                self._store.keep(tensor.index, self._executor.view(tensor.index))
+        self._executor.run(0, self.operators.start)
+        self.position = self.operators.start
+
+    # --- forward -------------------------------------------------------------------------------
+
+    def __next__(self) -> Event:
+        if self.position >= self.operators.stop:
+            raise StopIteration
+        return self.step()
+
+    def step(self) -> Event:
+        """Run the next operator.
+
+        Raises
+        ------
+        InvokeError
+            There is none, it failed, or the budget for values is used up.
+        """
+        if self.position >= self.operators.stop:
+            raise InvokeError(
+                f"the trace ends before operator {self.operators.stop}: go back, or finish()",
+                rule="trace-end",
+            )
+        node = self.next_node
+        self._note_effects(node)
+        inputs = tuple(None if tensor is None else self._value(tensor) for tensor in node.inputs)
+        start = perf_counter()
+        self._executor.run(self.position, self.position + 1)
+        seconds = perf_counter() - start
+        node = self.next_node  # with the shapes that are known now
+        outputs = tuple(self._made(tensor) for tensor in node.outputs)
+        self._seconds[self.position] = seconds
+        self.position += 1
+        return Event(node, inputs, outputs, seconds)
+
+    @property
+    def next_node(self) -> Node:
+        """The operator that runs next, with its tensors as far as their shapes are known."""
+        subgraph = self._executor.subgraph
+        return Node(subgraph, subgraph.operators[self.position])
+
+    def until(
+        self,
+        when: Callable[[Event], bool] | None = None,
+        *,
+        op: int | str | None = None,
+        tensor: int | str | None = None,
+        nan: bool = False,
+    ) -> Event | None:
+        """Run up to and with the first operator of which one of these holds; its event, or None at the end.
+
+        Parameters
+        ----------
+        when:
+            A predicate of the event.
+        op:
+            It is this one, by number, or one of that name (``"CONV_2D"``).
+        tensor:
+            It computes this tensor, given by number or name.
+        nan:
+            It makes a NaN or an infinity.
+        """
+        number = None if tensor is None else self.tensor(tensor).index
+        for event in self:
+            if (
+                (when is not None and when(event))
+                or (op is not None and op in (event.index, event.name))
+                or number in event.node.operator.outputs
+                or (nan and any(s.nan or s.infinite for s in event.statistics))
+            ):
+                return event
+        return None
+
+    def run(self, from_op: int | None = None, to_op: int | None = None) -> list[Event]:
+        """Go to operator ``from_op``, back or forward, and run up to but not including ``to_op``.
+
+        By default from where the trace stands to its end. What a patch has changed stays changed as far
+        as it was made at or before ``from_op``.
+        """
+        last = self.operators.stop if to_op is None else to_op
+        if not self.operators.start <= last <= self.operators.stop:
+            raise InvokeError(
+                f"to_op {last} is outside of the operators traced, {self.operators.start} to "
+                f"{self.operators.stop}",
+                rule="trace-range",
+            )
+        if from_op is not None:
+            self.go_to(from_op)
+        return [self.step() for _ in range(self.position, last)]
+
+    def finish(self) -> Outputs:
+        """Run the rest, those behind ``operators`` unseen, and give the model's outputs."""
+        for _ in self:
+            pass
+        if self.operators.stop < len(self._graph.main.operators):
+            # A run of the rest can be taken back by nobody: the trace stays where it is.
+            raise InvokeError(
+                f"the trace ends before operator {self.operators.stop}: trace to the end for the outputs",
+                rule="trace-end",
+            )
+        main = self._graph.main
+        arrays = [self._value(main.tensors[number]).copy() for number in main.outputs]
+        return Outputs(arrays, self.model.output_names)
+
+    # --- back, and otherwise ----------------------------------------------------------------------
+
+    def back(self, count: int = 1) -> None:
+        """Take back the last operators that ran: what they computed is forgotten, variables are restored."""
+        self.go_to(max(self.operators.start, self.position - count))
+
+    def go_to(self, position: int) -> None:
+        """Stand before an operator: go back to it, or run what lies between.
+
+        Patches made behind it are taken back, those made at it stay.
+        """
+        if not self.operators.start <= position <= self.operators.stop:
+            raise InvokeError(
+                f"operator {position} is outside of those traced, {self.operators.start} to "
+                f"{self.operators.stop}",
+                rule="trace-range",
+            )
+        while self.position < position:
+            self.step()
+        while self._undo and self._is_behind(self._undo[-1], position):
+            self._undo.pop().restore()
+        for operator in self._graph.main.operators[position : self.position]:
+            self._seconds.pop(operator.index, None)
+            for number in operator.outputs:
+                self._store.drop(number)
+        self.position = position
+
+    @staticmethod
+    def _is_behind(undo: _Undo, position: int) -> bool:
+        return undo.position > position or (undo.position == position and not undo.is_patch)
+
+    def patch(self, tensor: int | str, value: Any) -> None:
+        """Give a tensor another value, which all operators that run from now on read.
+
+        Parameters
+        ----------
+        tensor:
+            By number or name: an input, a variable, or what an operator has computed already.
+        value:
+            Of the tensor's type and shape; anything NumPy makes an array of.
+
+        Raises
+        ------
+        TensorValueError
+            The value does not fit, or the tensor is a constant or not computed yet.
+        """
+        record = self.tensor(tensor)
+        self._check_patch(record)
+        held = self._executor.view(record.index)
+        array = np.asarray(value)
+        if array.shape != held.shape or not np.can_cast(array.dtype, held.dtype, "same_kind"):
+            raise TensorValueError(
+                f"{record}: expected {held.dtype} {held.shape}, given {array.dtype} {array.shape}",
+                tensor=record.index,
+                rule="patch",
+            )
+        before = held.copy()
+        self._undo.append(_Undo(self.position, True, lambda: self._unpatch(record.index, before)))
+        self._patched[record.index] = self._patched.get(record.index, 0) + 1
+        self._set(record.index, array.astype(held.dtype))
+
+    def _check_patch(self, record: Tensor) -> None:
+        if record.is_constant:
+            raise TensorValueError(
+                f"{record} is a constant, whose value is part of the prepared model: change it in the graph "
+                "and trace that (dataclasses.replace, minilite.graph.with_tensors)",
+                tensor=record.index,
+                rule="patch",
+            )
+        writer = next((o for o in self._graph.main.operators if record.index in o.outputs), None)
+        if writer is not None and writer.index >= self.position and not record.is_variable:
+            raise TensorValueError(
+                f"{record} is computed by {writer}, which would overwrite the value: patch it when that has "
+                f"run, as after until(tensor={record.index})",
+                tensor=record.index,
+                rule="patch",
+            )
+        if writer is None and not record.is_variable and record.index not in self._graph.main.inputs:
+            raise TensorValueError(f"{record}: nothing reads it", tensor=record.index, rule="patch")
+
+    def _unpatch(self, number: int, value: Array) -> None:
+        self._set(number, value)
+        self._patched[number] -= 1
+        if not self._patched[number]:
+            del self._patched[number]
+
+    def _set(self, number: int, value: Array) -> None:
+        self._executor.write(number, value)
+        if number in self._store:
+            self._store.keep(number, value)
+
+    # --- looking ------------------------------------------------------------------------------------
+
+    def tensor(self, key: int | str) -> Tensor:
+        """A tensor of the main subgraph by number, or by its name in the file."""
+        tensors = self._executor.subgraph.tensors
+        found = [t for t in tensors if key in (t.index, t.name)]
+        if len(found) != 1:
+            reason = "no tensor" if not found else f"{len(found)} tensors"
+            raise TensorValueError(
+                f"{reason} called {key!r}; numbers go from 0 to {len(tensors) - 1}", rule="tensor"
+            )
+        return found[0]
+
+    def value(self, key: int | str) -> Array:
+        """A tensor's present value: constant, input, variable, or computed so far."""
+        record = self.tensor(key)
+        writer = next((o for o in self._graph.main.operators if record.index in o.outputs), None)
+        if writer is not None and writer.index >= self.position and not record.is_constant:
+            raise TensorValueError(
+                f"{record} is computed by {writer}, which has not run yet",
+                tensor=record.index,
+                rule="not-run",
+            )
+        return self._executor.view(record.index).copy()
+
+    def recording(self) -> Recording:
+        """What has run so far; it does not change when the trace goes on."""
+        main = self._executor.subgraph
+        return Recording(
+            model=self.model.graph,
+            graph=with_tensors(self._graph, 0, main.tensors),
+            tensors=self._store.values(),
+            seconds=dict(self._seconds),
+            backend=self._executor.backend if self.backend != FLOAT64 else FLOAT64,
+            threads=self.threads,
+            operators=range(self.operators.start, self.position),
+            patched=tuple(sorted(self._patched)),
+        )
+
+    # --- what is behind it ------------------------------------------------------------------------------
+
+    def _value(self, tensor: Tensor) -> Array:
+        """An input of an operator, as it is now and safe from what comes."""
+        if tensor.data is not None and self.backend != FLOAT64:
+            return tensor.data
+        kept = self._store.in_memory(tensor.index)
+        if kept is not None and not tensor.is_variable:
+            return kept
+        value = self._executor.view(tensor.index)
+        if not tensor.is_constant and tensor.index not in self._store:
+            return self._store.keep(tensor.index, value)
+        return _safe(value)
+
+    def _made(self, tensor: Tensor) -> Array:
+        value = self._executor.view(tensor.index)
+        return _safe(value) if tensor.is_constant else self._store.keep(tensor.index, value)
+
+    def _note_effects(self, node: Node) -> None:
+        """Remember what an operator with effects may change, for going back."""
+        op = ops.find(node.operator.name)
+        variables = [t.index for t in node.inputs if t is not None and t.is_variable]
+        if op is None or (op.pure and not variables):
+            return
+        executor: Any = self._executor
+        resources = copy.deepcopy(executor.resources)
+        values = {number: self._executor.view(number).copy() for number in variables}
+
+        def restore() -> None:
+            executor.resources.clear()
+            executor.resources.update(copy.deepcopy(resources))
+            for number, value in values.items():
+                self._executor.write(number, value)
+
+        self._undo.append(_Undo(self.position, False, restore))
+
+    def close(self) -> None:
+        """Stop worker threads; what was kept stays readable."""
+        self._executor.close()
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        here = "at its end" if self.position >= self.operators.stop else f"before {self.next_node.operator}"
+        return f"<Trace {here}, {len(self._store.values())} tensors kept, {self.backend}>"
+
+
+def _executor(graph: Graph, backend: str, threads: int, resources: dict[Any, Any]) -> Executor:
+    if backend == FLOAT64:
+        return ReferenceExecutor(graph, keep_all=True, float_type=np.float64, resources=resources)
+    return create_executor(graph, backend=backend, threads=threads, keep_all=True, resources=resources)
+
+
+def _bound(model: Model, inputs: Any) -> list[Array]:
+    if isinstance(inputs, dict):
+        return model.bind((), inputs)
+    if isinstance(inputs, np.ndarray):
+        return model.bind((inputs,), {})
+    return model.bind(tuple(inputs), {})
+
+
+def _chosen(operators: range | slice | None, count: int) -> range:
+    if operators is None:
+        return range(count)
+    chosen = range(count)[slice(operators.start, operators.stop)]
+    if not chosen or operators.step not in (None, 1):
+        raise TensorValueError(
+            f"no operators to trace in {operators}: they are numbered 0 to {count - 1}", rule="trace-range"
+        )
+    return chosen
+
+
+def _safe(value: Array) -> Array:
+    kept = value.copy()
+    kept.flags.writeable = False
+    return kept
