@@ -1,7 +1,8 @@
 """Models by name: where a model's file is, and what a program has to know to use it.
 
 The known models are data (``minilite_models/models.toml``). A name is looked up in the folder that
-``MINILITE_MODELS`` names, then in the cache, and at last downloaded into the cache.
+``MINILITE_MODELS`` names, then among the files that come with the package, then in the cache, and at last
+downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ def find_model(model: str | Path, *, progress: DownloadProgress | None = None) -
     """Find the file of a model given by path or by name; download it if that is the only way.
 
     A file given by path is recognised as a known model by its digest. A file found under a known
-    model's name is taken for that model without looking at its content, except in the cache, where
-    another content is warned about.
+    model's name is taken for that model without looking at its content, except in the package and in
+    the cache, where another content is warned about.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def find_model(model: str | Path, *, progress: DownloadProgress | None = None) -
     for folder in _folders():
         candidate = folder / known.file
         if candidate.is_file():
-            if folder == cache_folder():
+            if folder != models_folder():
                 _warn_of_other_content(candidate, known)
             return FoundModel(candidate, known)
     return FoundModel(_download(known, progress), known)
@@ -134,9 +135,14 @@ def cache_folder() -> Path:
     return caches.folder() / "models"
 
 
+def packaged_folder() -> Path:
+    """Where the models are that come with the package."""
+    return Path(minilite_models.__file__).parent
+
+
 def _folders() -> list[Path]:
-    folder = models_folder()
-    return [cache_folder()] if folder is None else [folder, cache_folder()]
+    given = models_folder()
+    return [*([] if given is None else [given]), packaged_folder(), cache_folder()]
 
 
 def sha256_of(path: Path) -> str:
@@ -157,7 +163,8 @@ def _recognise(path: Path) -> KnownModel | None:
 
 def _warn_of_other_content(path: Path, known: KnownModel) -> None:
     if path.stat().st_size != known.bytes or sha256_of(path) != known.sha256:
-        remedy = "delete it to download it again" if known.url else "replace it"
+        again = "delete it to download it again" if known.url else "replace it"
+        remedy = "install minilite again" if path.parent == packaged_folder() else again
         warnings.warn(
             f"{path} is not the file minilite knows as {known.name} (its SHA-256 differs): {remedy}",
             stacklevel=3,

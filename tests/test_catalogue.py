@@ -104,6 +104,24 @@ def test_the_given_folder_comes_before_the_cache(
     assert catalogue.find_model("tiny") == catalogue.FoundModel(given, tiny)
 
 
+def test_the_package_comes_before_the_cache_and_is_looked_at(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = know(monkeypatch, None)
+    package = tmp_path / "package"
+    monkeypatch.setattr(catalogue, "packaged_folder", lambda: package)
+    given, packaged, cached = (folder / tiny.file for folder in (folders[0], package, folders[1]))
+    for path in (packaged, cached):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(CONTENT)
+    assert catalogue.find_model("tiny") == catalogue.FoundModel(packaged, tiny)
+    packaged.write_bytes(CONTENT[::-1])
+    with pytest.warns(UserWarning, match=r"SHA-256 differs.*install minilite again"):
+        assert catalogue.find_model("tiny").path == packaged
+    given.write_bytes(CONTENT)
+    assert catalogue.find_model("tiny").path == given
+
+
 def test_other_content_in_the_cache_is_warned_about(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
