@@ -21,7 +21,7 @@ LAYERS = (
     {"ops"},
     {"passes"},
     {"memory", "cache", "schema", "loader", "writer", "buffers", "prepare", "names", "details", "values"},
-    {"executor", "delegate", "inspection", "calls"},
+    {"executor", "delegate", "inspection", "calls", "building"},
     {"plan", "reference"},
     {"scheduler"},
     {"pieces"},
@@ -109,13 +109,32 @@ def test_kernels_import_numpy_numba_and_themselves_only() -> None:
 
 
 def test_the_known_models_import_nothing_of_minilite() -> None:
+    """The catalogue of minilite reads them."""
+    found = imports(ROOT / "models/minilite_models/__init__.py")
+    assert [f for f in found if f.module.startswith("minilite")] == []
+
+
+def test_builders_of_models_use_what_a_program_does() -> None:
+    """They make graphs, and may run them; commands and tests are built on them."""
+    allowed = set().union(*LAYERS[: next(i for i, names in enumerate(LAYERS) if "model" in names) + 1])
     wrong = [
         where(path, found)
         for path in sources("models/minilite_models")
         for found in imports(path)
-        if found.module.split(".")[0] in ("minilite", "minilite_kernels")
+        if found.module.partition(".")[0] == "minilite_kernels"
+        or (found.module.startswith("minilite.") and room(found.module) not in allowed)
     ]
     assert wrong == []
+
+
+def test_only_commands_and_tests_use_the_builders_of_models() -> None:
+    users = {
+        room(module_of(path))
+        for path in sources("minilite")
+        for found in imports(path)
+        if found.module.startswith("minilite_models.")
+    }
+    assert users <= {"cli", "testing"}
 
 
 def test_nothing_imports_what_stands_above_it() -> None:

@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from minilite import ops
-from minilite.graph import ABSENT, Array, Graph, Operator, Quantization, Shape, Subgraph, Tensor, TensorType
+from minilite.building import TensorSpec, constant, make_tensor, tensor
+from minilite.graph import ABSENT, Graph, Operator, Subgraph, Tensor
 
-_TYPES = {kind.dtype: kind for kind in reversed(TensorType) if kind.bits == kind.dtype.itemsize * 8}
-
-
-@dataclass(frozen=True, eq=False)
-class TensorSpec:
-    """A tensor to be made; ``tensor`` and ``constant`` are the short ways to write one.
-
-    Attributes
-    ----------
-    scale, zero_point:
-        Quantization: a number each, or one for each slice of ``quantized_dimension``; no scale,
-        no quantization.
-    data:
-        The value of a constant, of the type's NumPy type.
-    """
-
-    shape: Shape
-    type: TensorType = TensorType.FLOAT32
-    scale: float | Sequence[float] | None = None
-    zero_point: int | Sequence[int] = 0
-    quantized_dimension: int = 0
-    data: Array | None = None
-    name: str = ""
-    is_variable: bool = False
-
-
-def tensor(shape: Sequence[int] = (), type: TensorType = TensorType.FLOAT32, **attributes: Any) -> TensorSpec:
-    """A tensor that is computed or given. Outputs may leave out the shape: ``prepare`` infers it."""
-    return TensorSpec(tuple(shape), type, **attributes)
-
-
-def constant(values: npt.ArrayLike, type: TensorType | None = None, **attributes: Any) -> TensorSpec:
-    """A constant; without ``type`` it has the TFLite type of the array's dtype."""
-    data = np.asarray(values, None if type is None else type.array_dtype)
-    return TensorSpec(data.shape, _TYPES[data.dtype] if type is None else type, data=data, **attributes)
+__all__ = ["TensorSpec", "constant", "make_tensor", "one_op", "tensor", "with_variables_outside"]
 
 
 def one_op(
@@ -124,31 +88,3 @@ def with_variables_outside(graph: Graph) -> Graph:
     variables = tuple(t.index for t in main.tensors if t.is_variable)
     outside = replace(main, inputs=main.inputs + variables, outputs=main.outputs + variables)
     return replace(graph, subgraphs=(outside, *graph.subgraphs[1:]))
-
-
-def make_tensor(spec: TensorSpec, index: int, default_name: str) -> Tensor:
-    """The tensor of that number that was asked for."""
-    data = spec.data
-    if data is not None:
-        data = np.array(data, spec.type.dtype if spec.type is not TensorType.STRING else object)
-        data.flags.writeable = False
-    return Tensor(
-        index=index,
-        name=spec.name or default_name,
-        type=spec.type,
-        shape=spec.shape,
-        shape_signature=spec.shape,
-        quantization=_quantization(spec),
-        data=data,
-        # Buffer 0 is the empty one by convention, so that each tensor has its own behind it.
-        buffer=index + 1,
-        is_variable=spec.is_variable,
-    )
-
-
-def _quantization(spec: TensorSpec) -> Quantization | None:
-    if spec.scale is None:
-        return None
-    scales = np.atleast_1d(np.asarray(spec.scale, np.float32))
-    zero_points = np.broadcast_to(np.asarray(spec.zero_point, np.int64), scales.shape).copy()
-    return Quantization(scales, zero_points, spec.quantized_dimension)

@@ -14,64 +14,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minilite import ops
+from minilite.building import GraphBuilder
 from minilite.errors import PrepareError
-from minilite.graph import Array, Graph, Node, Operator, Padding, Shape, Subgraph, Tensor, TensorType
-from minilite.prepare import infer_shapes
+from minilite.graph import Array, Graph, Padding, Shape, Subgraph, TensorType
 from minilite.quantization import FUSED_ACTIVATIONS
 from minilite.testing import draw as drawing
 from minilite.testing.draw import values
-from minilite.testing.models import TensorSpec, constant, make_tensor, tensor
-
-
-class Network:
-    """Collects tensors and operators; each call gives the number of the tensor that it adds."""
-
-    def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.operators: list[Operator] = []
-        self.inputs: list[int] = []
-
-    def tensor(self, spec: TensorSpec) -> int:
-        """A tensor that something else computes, or a constant."""
-        self.tensors.append(make_tensor(spec, len(self.tensors), f"t{len(self.tensors)}"))
-        return len(self.tensors) - 1
-
-    def input(self, spec: TensorSpec) -> int:
-        """An input of the network."""
-        self.inputs.append(self.tensor(spec))
-        return self.inputs[-1]
-
-    def add(self, name: str, inputs: Sequence[int], output: TensorSpec, options: Any = None) -> int:
-        """An operator with one output, whose shape it infers; the schema's default options if none."""
-        (result,) = self.do(name, inputs, [output], options)
-        return result
-
-    def do(
-        self, name: str, inputs: Sequence[int], outputs: Sequence[TensorSpec] = (), options: Any = None
-    ) -> tuple[int, ...]:
-        """An operator with any number of outputs, whose shapes it infers where they can be known."""
-        op = ops.find(name)
-        assert op is not None
-        if options is None and op.options is not None:
-            options = op.options()
-        results = tuple(self.tensor(output) for output in outputs)
-        self.operators.append(Operator(len(self.operators), name, tuple(inputs), results, options))
-        shapes = infer_shapes(Node(self.subgraph(*results), self.operators[-1]))
-        for result, shape in zip(results, shapes, strict=True):
-            if shape is not None:
-                self.tensors[result] = replace(self.tensors[result], shape=shape, shape_signature=shape)
-        return results
-
-    def graph(self, *outputs: int) -> Graph:
-        """All of it; without ``outputs``, what nothing reads is one."""
-        read = {number for operator in self.operators for number in operator.inputs}
-        computed = [number for operator in self.operators for number in operator.outputs]
-        outputs = outputs or tuple(number for number in computed if number not in read)
-        return Graph((self.subgraph(*outputs),), description="a random network")
-
-    def subgraph(self, *outputs: int) -> Subgraph:
-        """All of it, as a subgraph with these outputs."""
-        return Subgraph(0, "main", tuple(self.tensors), tuple(self.operators), tuple(self.inputs), outputs)
+from minilite.testing.models import TensorSpec, constant, tensor
 
 
 def joined(*subgraphs: Subgraph) -> Graph:
@@ -96,7 +45,7 @@ class Growth:
     def __init__(self, draw: st.DrawFn, kind: TensorType, shape: Shape) -> None:
         self.draw, self.kind = draw, kind
         self.rng = np.random.default_rng(draw(drawing.SEEDS))
-        self.net = Network()
+        self.net = GraphBuilder()
         self.net.input(self.spec(shape))
 
     def extend(self, function: Link, x: int, name: str) -> None:
@@ -206,7 +155,7 @@ def networks(draw: st.DrawFn, kind: TensorType, most: int = 8) -> Graph:
             growth.extend(function, x, name)
     if not growth.net.operators:
         growth.extend(_reshape, growth.net.inputs[0], "RESHAPE")
-    return growth.net.graph()
+    return growth.net.graph(description="a random network")
 
 
 def options(operator: str, /, **fields: Any) -> Any:

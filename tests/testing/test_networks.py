@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minilite import ops
+from minilite.building import GraphBuilder
 from minilite.graph import Graph, TensorType
 from minilite.ops.convolution import Conv2D
 from minilite.testing import cases, networks
@@ -66,7 +67,7 @@ def test_an_operator_that_is_wrong_in_the_middle_is_found(monkeypatch: pytest.Mo
 
 
 def two_sums() -> Case:
-    net = networks.Network()
+    net = GraphBuilder()
     x = net.input(tensor((2, 2)))
     one = net.tensor(constant(np.ones(2, np.float32)))
     middle = net.add("ADD", [x, one], tensor())

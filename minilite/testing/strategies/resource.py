@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from minilite.building import GraphBuilder
 from minilite.graph import TensorType
 from minilite.testing.cases import Case, known_fault, strategy
 from minilite.testing.draw import SEEDS, shapes, type_of, values
 from minilite.testing.models import constant, tensor
-from minilite.testing.networks import Network, joined, options
+from minilite.testing.networks import joined, options
 
 _RESOURCE = TensorType.RESOURCE
 
 
-def _variable(net: Network, name: str) -> int:
+def _variable(net: GraphBuilder, name: str) -> int:
     return net.add("VAR_HANDLE", [], tensor((), _RESOURCE), options("VAR_HANDLE", shared_name=name))
 
 
@@ -33,7 +34,7 @@ def variables(draw: st.DrawFn, name: str, variant: str) -> Case:
     kind, rng = type_of(variant), np.random.default_rng(draw(SEEDS))
     shape = draw(shapes(0, 3))
     names = [f"v{i}" for i in range(draw(st.integers(1, 3)))]
-    net, start = Network(), Network()
+    net, start = GraphBuilder(), GraphBuilder()
     x = net.input(tensor(shape, kind))
     net.do("CALL_ONCE", [], [], options("CALL_ONCE", init_subgraph_index=1))
     for each in names:
@@ -74,7 +75,7 @@ def tables(draw: st.DrawFn, name: str, variant: str) -> Case:
         return np.array(numbers, np.int64).reshape(size)
 
     chosen = options("HASHTABLE", table_id=1, key_dtype=key, value_dtype=value)
-    net, start = Network(), Network()
+    net, start = GraphBuilder(), GraphBuilder()
     keys = net.input(tensor(shape, key))
     net.do("CALL_ONCE", [], [], options("CALL_ONCE", init_subgraph_index=1))
     filled = start.add("HASHTABLE", [], tensor((1,), _RESOURCE), chosen)
