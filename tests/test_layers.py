@@ -27,7 +27,7 @@ LAYERS = (
     {"pieces"},
     {"session", "litert"},
     {"signature", "catalogue"},
-    {"model", "interpreter", "benchmark"},
+    {"model", "interpreter", "benchmark", "calibration", "post_training"},
     {"images", "palette"},
     {"segmentation"},
     {"overlay", "inputs"},

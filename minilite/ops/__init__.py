@@ -6,6 +6,7 @@ in a module of this package; nothing else has to know.
 
 from minilite.ops.base import (
     EXACT,
+    Int8,
     Lowering,
     Op,
     Runtime,
@@ -20,6 +21,7 @@ from minilite.ops.base import (
 
 __all__ = [
     "EXACT",
+    "Int8",
     "Lowering",
     "Op",
     "Runtime",

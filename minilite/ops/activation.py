@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minilite.fixed_point import multiply, saturate_to_bits, truncated_quotient
 from minilite.graph import Array, Node, TensorType
-from minilite.ops.base import EXACT, Lowering, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Int8, Lowering, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_scale
 from minilite.ops.element_map import SMALL_FLOATS, ElementMap, map_step
 from minilite.ops.lookup import apply, in_float64
@@ -88,6 +88,8 @@ class Logistic(_Sigmoid):
     (``reference/integer_ops/logistic.h``), with 1/32768.
     """
 
+    int8 = Int8(output=(1 / 256, -128))
+
     def check_quantization(self, node: Node) -> None:
         super().check_quantization(node)
         if node.output.type is not _I16:
@@ -129,6 +131,8 @@ class Tanh(_Sigmoid):
     (``reference/integer_ops/tanh.h``), with the output scale 1/32768.
     """
 
+    int8 = Int8(output=(1 / 128, 0))
+
     def map_numbers(self, node: Node, x: Array) -> Array:
         tangent: Array = np.tanh(x)
         return tangent
@@ -161,6 +165,7 @@ class HardSwish(ElementMap):
     uint8 and int8 in fixed point of 16 bits.
     """
 
+    int8 = Int8(version=1)
     types = (_F32, _U8, _I8)
 
     def check_quantization(self, node: Node) -> None:

@@ -91,6 +91,34 @@ def ulps(amount: float) -> Tolerance:
     return Tolerance("ulps", amount)
 
 
+@dataclass(frozen=True)
+class Int8:
+    """What an operator asks of its tensors when a float model is made int8 (see ``post_training``).
+
+    As ``OperatorProperty`` of TFLite's ``tools/optimize/operator_property.cc`` says it of each.
+
+    Attributes
+    ----------
+    same_scale:
+        Whether what it computes with shares one scale and zero point with its outputs.
+    output:
+        The scale and zero point that its output must have, if its kernel knows no other.
+    filter, axis:
+        The position of its weights, symmetric and with a scale for each slice of ``axis``.
+    bias:
+        The position of its bias, int32 with the scale of the picture times that of the filter.
+    version:
+        The first version of the operator that takes int8 (TFLite's ``tools/versioning/op_version.cc``).
+    """
+
+    same_scale: bool = False
+    output: tuple[float, int] | None = None
+    filter: int | None = None
+    axis: int = 0
+    bias: int | None = None
+    version: int = 2
+
+
 class Runtime(Protocol):
     """What an operator with effects may ask of the executor that runs it."""
 
@@ -148,6 +176,9 @@ class Op:
     options: ClassVar[type[Any] | None] = None
     """A frozen dataclass named as the schema's options table, its fields named as the schema's
     fields in order of no importance, with the schema's defaults; the loader fills it by name."""
+
+    int8: ClassVar[Int8 | None] = None
+    """How it is quantized after training; None: it stays as it is, between floats."""
 
     pure: ClassVar[bool] = True
     """Whether outputs depend on inputs and options alone; then a node of constants is a constant itself.

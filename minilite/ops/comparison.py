@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, TensorType
-from minilite.ops.base import operator
+from minilite.ops.base import Int8, operator
 from minilite.ops.binary import Binary, Work, centred, check_fixed_point, computes_fixed_point, same_types
 from minilite.ops.checks import Types
 from minilite.ops.elementwise import split
@@ -157,6 +157,7 @@ class _Extreme(Binary):
 class Maximum(_Extreme):
     """The larger of two values."""
 
+    int8 = Int8(same_scale=True)
     prefers = np.greater
 
 
@@ -164,4 +165,5 @@ class Maximum(_Extreme):
 class Minimum(_Extreme):
     """The smaller of two values."""
 
+    int8 = Int8(same_scale=True)
     prefers = np.less

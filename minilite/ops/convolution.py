@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     Types,
     check_activation,
@@ -201,6 +201,7 @@ class Conv2D(Convolution):
     """
 
     options = Conv2DOptions
+    int8 = Int8(filter=1, bias=2, version=3)
     channel_axis = 0
     types = (*TYPES, (_I16, _I8, _I32, _I16), (_I16, _I4, _I32, _I16), (_F32, _U8, _F32, _F32))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding
-from minilite.ops.base import Lowering, operator, refuse
+from minilite.ops.base import Int8, Lowering, operator, refuse
 from minilite.ops.checks import check_rank
 from minilite.ops.convolution import Convolution
 from minilite.ops.convolution_parameters import (
@@ -55,6 +55,7 @@ class DepthwiseConv2D(Convolution):
     """
 
     options = DepthwiseConv2DOptions
+    int8 = Int8(filter=1, axis=3, bias=2, version=3)
     channel_axis = 3
 
     def _check_filter(self, node: Node) -> None:

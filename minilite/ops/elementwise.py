@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.binary import Binary, Work, centred, check_fixed_point, computes_fixed_point, same_types
 from minilite.ops.checks import check_activation, check_arity, check_types
 from minilite.ops.lowering import shifts_fit
@@ -249,6 +249,7 @@ class Add(_Sum):
     """Sum (TFLite's ``kernels/add.cc``, ``reference/add.h``, ``reference/integer_ops/add.h``)."""
 
     options = AddOptions
+    int8 = Int8()
     rows = same_types(FLOAT32, FLOAT16, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.add
     sign = 1
@@ -259,6 +260,7 @@ class Sub(_Sum):
     """Difference (TFLite's ``kernels/sub.cc``, ``reference/sub.h``). int16 is quantized."""
 
     options = SubOptions
+    int8 = Int8()
     rows = same_types(FLOAT32, INT32, INT64, INT16, UINT8, INT8)
     ufunc = np.subtract
     sign = -1
@@ -273,6 +275,7 @@ class Mul(Arithmetic):
     """
 
     options = MulOptions
+    int8 = Int8()
     rows = (
         *same_types(FLOAT32, FLOAT16, COMPLEX64, INT32, INT64, UINT32, INT16, UINT8, INT8),
         (INT16, INT16, INT8),

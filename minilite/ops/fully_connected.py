@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -87,6 +87,7 @@ class FullyConnected(Op):
     """
 
     options = FullyConnectedOptions
+    int8 = Int8(filter=1, bias=2, version=4)
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         shuffled = node.options.weights_format is not WeightsFormat.DEFAULT

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, operator, refuse
+from minilite.ops.base import Int8, Lowering, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -92,6 +92,7 @@ class Concatenation(Rearrangement):
     """
 
     options = ConcatenationOptions
+    int8 = Int8(same_scale=True)
 
     def check(self, node: Node) -> None:
         if not node.inputs or len(node.outputs) != 1:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Int8, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -41,6 +41,7 @@ def _check_moved(node: Node) -> None:
 class Transpose(Rearrangement):
     """Axes in another order, int32 or int64 [rank] (TFLite's ``kernels/transpose.cc``)."""
 
+    int8 = Int8(same_scale=True)
     where = (1,)
 
     def check(self, node: Node) -> None:

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import operator, refuse
+from minilite.ops.base import Int8, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_integers,
@@ -92,10 +92,14 @@ class Pad(_ConstantPadding):
     Paddings are bool or integers of 8 to 64 bits, [rank, 2].
     """
 
+    int8 = Int8(same_scale=True)
+
 
 @operator("PADV2")
 class PadV2(_ConstantPadding):
     """The third input, of one element, around a tensor (TFLite's ``kernels/pad.cc``)."""
+
+    int8 = Int8(same_scale=True)
 
 
 @operator("MIRROR_PAD")
@@ -106,6 +110,7 @@ class MirrorPad(_Padding):
     """
 
     options = MirrorPadOptions
+    int8 = Int8(same_scale=True)
 
     def check(self, node: Node) -> None:
         check_arity(node, (2, 2))

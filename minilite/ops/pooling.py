@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     Types,
     check_activation,
@@ -156,6 +156,8 @@ class AveragePool2D(_Pool):
     ``reference/pooling.h``, ``reference/integer_ops/pooling.h``).
     """
 
+    int8 = Int8(same_scale=True)
+
     def _pool(self, x: Array, geometry: Window) -> Array:
         integer = np.issubdtype(x.dtype, np.integer)
         sums, counts = _sums(x.astype(np.int64) if integer else x, geometry)
@@ -206,6 +208,8 @@ class MaxPool2D(_Pool):
 
     A NaN is never the largest; where nothing else is in the window, the type's lowest value is given.
     """
+
+    int8 = Int8(same_scale=True)
 
     def _pool(self, x: Array, geometry: Window) -> Array:
         largest = np.full(geometry.output_shape, lowest(x.dtype), x.dtype)

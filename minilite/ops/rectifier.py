@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Op, operator, refuse
 from minilite.ops.binary import centred
 from minilite.ops.checks import check_arity, check_quantized, check_types
 from minilite.ops.element_map import ElementMap, map_step
@@ -76,6 +76,7 @@ class _Clamp(ElementMap):
 class Relu(_Clamp):
     """``max(x, 0)``."""
 
+    int8 = Int8()
     types = (_F32, _U8, _I8, _I16)
     limits = (0.0, inf)
 
@@ -84,6 +85,7 @@ class Relu(_Clamp):
 class Relu6(_Clamp):
     """``min(max(x, 0), 6)``."""
 
+    int8 = Int8()
     types = (_F32, _U8, _I8, _I16)
     limits = (0.0, 6.0)
 
@@ -117,6 +119,7 @@ class LeakyRelu(ElementMap):
     """
 
     options = LeakyReluOptions
+    int8 = Int8()
     types = (_F32, _U8, _I8, _I16)
 
     def map_numbers(self, node: Node, x: Array) -> Array:

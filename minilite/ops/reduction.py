@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     NUMBERS,
     check_arity,
@@ -253,6 +253,8 @@ class Mean(_Addition):
     The mean of nothing is not a number, for integers 0. A quantized mean takes the division into the
     multiplier (``QuantizedMeanOrSum`` of TFLite's ``reference/reduce.h``).
     """
+
+    int8 = Int8()
 
     def _reduce(self, node: Node, rows: Array) -> Array:
         length = rows.shape[-1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -67,6 +67,7 @@ class Reshape(_Reshaping):
     """
 
     options = ReshapeOptions
+    int8 = Int8(same_scale=True, version=1)
 
     def new_shape(self, node: Node, inputs: Sequence[Array | None]) -> Shape | None:
         check_arity(node, (1, 2))
@@ -118,6 +119,7 @@ class Squeeze(_Reshaping):
     """Without axes of size 1: those of the option, or all (TFLite's ``kernels/squeeze.cc``)."""
 
     options = SqueezeOptions
+    int8 = Int8(same_scale=True, version=1)
 
     def new_shape(self, node: Node, inputs: Sequence[Array | None]) -> Shape | None:
         check_arity(node, (1, 1))
@@ -134,6 +136,8 @@ class Squeeze(_Reshaping):
 @operator("EXPAND_DIMS")
 class ExpandDims(_Reshaping):
     """With one more axis, of size 1, at the second input (TFLite's ``kernels/expand_dims.cc``)."""
+
+    int8 = Int8(same_scale=True, version=1)
 
     def new_shape(self, node: Node, inputs: Sequence[Array | None]) -> Shape | None:
         check_arity(node, (2, 2))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_rank, check_types, constant_integers
 from minilite.ops.lowering import grain
 from minilite.quantization import round_half_away
@@ -144,6 +144,7 @@ class ResizeBilinear(_Resize):
     """
 
     options = ResizeBilinearOptions
+    int8 = Int8(same_scale=True)
     least = 1
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
@@ -253,6 +254,7 @@ class ResizeNearestNeighbor(_Resize):
     """
 
     options = ResizeNearestNeighborOptions
+    int8 = Int8(same_scale=True)
     least = 0
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Op, operator, refuse
 from minilite.ops.checks import (
     NUMBERS,
     check_arity,
@@ -138,6 +138,7 @@ class ArgMax(_ArgSelect):
     """Position of the largest value (TFLite's ``reference/arg_min_max.h``)."""
 
     options = ArgMaxOptions
+    int8 = Int8()
     extreme = np.fmax
 
 
@@ -146,6 +147,7 @@ class ArgMin(_ArgSelect):
     """Position of the smallest value (TFLite's ``reference/arg_min_max.h``)."""
 
     options = ArgMinOptions
+    int8 = Int8()
     extreme = np.fmin
 
 

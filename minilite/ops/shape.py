@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Int8, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_elements,
@@ -50,6 +50,7 @@ class ShapeOf(_OfShape):
     """The sizes of a tensor's axes, int32 or int64 [rank] (TFLite's ``kernels/shape.cc``)."""
 
     options = ShapeOptions
+    int8 = Int8(version=1)
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))

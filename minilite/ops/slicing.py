@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import operator, refuse
+from minilite.ops.base import Int8, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_elements,
@@ -41,6 +41,7 @@ class Slice(Rearrangement):
     A size of -1 is up to the end.
     """
 
+    int8 = Int8(same_scale=True)
     where = (1, 2)
 
     def check(self, node: Node) -> None:
@@ -83,6 +84,7 @@ class StridedSlice(Rearrangement):
     """
 
     options = StridedSliceOptions
+    int8 = Int8(same_scale=True)
     where = (1, 2, 3)
 
     def check(self, node: Node) -> None:

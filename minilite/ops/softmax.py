@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minilite.fixed_point import exp_on_negative_values, log_of_at_least_one, reciprocal
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_arity, check_quantized, check_scale, check_types, check_zero_point
 from minilite.ops.lookup import apply_interpolated, interpolation_table
 from minilite.ops.lowering import grain
@@ -120,6 +120,7 @@ class Softmax(_AlongRows):
     """
 
     options = SoftmaxOptions
+    int8 = Int8(output=(1 / 256, -128))
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))

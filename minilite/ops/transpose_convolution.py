@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -212,6 +212,7 @@ class TransposeConv(_TransposeConvolution):
     """
 
     options = TransposeConvOptions
+    int8 = Int8(filter=1, bias=3)
     order = (2, 1, 3)
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
