@@ -26,6 +26,8 @@ $(SETUP): pyproject.toml
 	$(PIP) install --editable '.[test,demo]'
 	$(PIP) install --editable '.[litert]' \
 		|| echo 'LiteRT has no wheel for this machine: what is measured against it is skipped'
+	$(PIP) install --editable '.[browser]' \
+		|| echo 'Playwright has no wheel for this machine: reports are tested without a browser'
 	touch $@
 
 tflite-runtime:

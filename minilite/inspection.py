@@ -105,11 +105,13 @@ def summarise(graph: Graph) -> ModelSummary:
             signature.key: {"inputs": dict(signature.inputs), "outputs": dict(signature.outputs)}
             for signature in graph.signatures
         },
-        subgraphs=tuple(_subgraph(_prepared(graph, index)) for index in range(len(graph.subgraphs))),
+        subgraphs=tuple(
+            summarise_subgraph(prepared_subgraph(graph, index)) for index in range(len(graph.subgraphs))
+        ),
     )
 
 
-def _prepared(graph: Graph, index: int) -> Subgraph:
+def prepared_subgraph(graph: Graph, index: int) -> Subgraph:
     """The subgraph with inferred shapes, or as the file declares it where they cannot be inferred."""
     try:
         return prepare(graph, subgraph=index).subgraphs[index]
@@ -117,7 +119,8 @@ def _prepared(graph: Graph, index: int) -> Subgraph:
         return graph.subgraphs[index]
 
 
-def _subgraph(subgraph: Subgraph) -> SubgraphSummary:
+def summarise_subgraph(subgraph: Subgraph) -> SubgraphSummary:
+    """Describe a subgraph in the shapes it has."""
     operators = tuple(_operator(node) for node in subgraph.nodes())
     tensors = tuple(_tensor(tensor) for tensor in subgraph.tensors)
     return SubgraphSummary(
