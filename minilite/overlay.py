@@ -70,19 +70,23 @@ def overlay_image(segmentation: Segmentation, alpha: float = ALPHA) -> Image.Ima
     return canvas
 
 
-def side_by_side(segmentation: Segmentation, title: str, note: str = "", panel: int = 460) -> Image.Image:
-    """A figure: input, mask and overlay, each ``panel`` pixels wide, with a legend below.
+def side_by_side(
+    segmentation: Segmentation, title: str, note: str = "", panel: int = 460, truth: Labels | None = None
+) -> Image.Image:
+    """A figure: input, truth if known, mask and overlay, each ``panel`` pixels wide, with a legend below.
 
     ``title`` stands above them at the left, ``note`` smaller at the right.
     """
     margin, gap, letters = 32, 16, 18
     height = round(panel * segmentation.photo.shape[0] / segmentation.photo.shape[1])
+    known = [] if truth is None else [("truth", mask_image(truth).convert("RGB"), Image.Resampling.NEAREST)]
     panels = (
         ("input", Image.fromarray(segmentation.photo), Image.Resampling.LANCZOS),
+        *known,
         ("mask", mask_image(segmentation.labels).convert("RGB"), Image.Resampling.NEAREST),
         ("overlay", Image.fromarray(tinted(segmentation)), Image.Resampling.LANCZOS),
     )
-    width = 2 * margin + 3 * panel + 2 * gap
+    width = 2 * margin + len(panels) * (panel + gap) - gap
     strip = legend(segmentation.classes, width - 2 * (margin - letters), letters)
     top, caption = 84, 30
     figure = Image.new("RGB", (width, top + height + caption + strip.height + margin), PAPER)
