@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from minilite.errors import TensorValueError
-from minilite.executor import Executor, create_executor
+from minilite.executor import Executor, Progress, create_executor
 from minilite.graph import Array, Graph, TensorType
 from minilite.prepare import prepare
 
@@ -22,6 +22,7 @@ def calibrate(
     backend: str = "auto",
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
+    compiling: Progress | None = None,
 ) -> dict[int, Range]:
     """Run a model on samples, and note the range of each of its main subgraph's float tensors, by number.
 
@@ -33,6 +34,8 @@ def calibrate(
         See ``model.load``.
     progress:
         Told of each sample how many have been run.
+    compiling:
+        Told of each kernel that is compiled on the way.
 
     Raises
     ------
@@ -52,7 +55,9 @@ def calibrate(
                 shapes = [array.shape for array in arrays]
                 inputs = graph.main.inputs
                 prepared = prepare(graph, dict(zip(inputs, shapes, strict=True)))
-                executor = create_executor(prepared, backend=backend, threads=threads, keep_all=True)
+                executor = create_executor(
+                    prepared, backend=backend, threads=threads, keep_all=True, progress=compiling
+                )
             for number, array in zip(graph.main.inputs, arrays, strict=True):
                 executor.view(number)[...] = array
             executor.run()

@@ -10,7 +10,7 @@ import numpy as np
 
 from minilite import ops
 from minilite.building import GraphBuilder, constant, tensor
-from minilite.graph import Activation, Graph, Shape, TensorType
+from minilite.graph import Activation, Graph, Shape, Signature, TensorType
 from minilite_models.weights import Layer, Seeded, Weights
 
 NONE, RELU, RELU6 = Activation.NONE, Activation.RELU, Activation.RELU6
@@ -180,7 +180,9 @@ class Network:
             Weights were given that no layer has.
         """
         self.weights.check_all_used()
-        return self.builder.graph(output, description=description)
+        (picture,) = self.builder.inputs
+        signature = Signature("serving_default", 0, {"input": picture}, {"output": output})
+        return replace(self.builder.graph(output, description=description), signatures=(signature,))
 
     def _filters(self, x: int, layer: Layer) -> list[int]:
         weights, biases = self.weights.of(layer)
