@@ -25,6 +25,7 @@ class Written:
     bytes: int
     operators: int
     milliseconds: float
+    """Of an ordinary run."""
     segmentation: bool
     omitted: tuple[str, ...]
 
@@ -71,7 +72,7 @@ def write_report(
         output,
         output.stat().st_size,
         len(model.graph.main.operators),
-        report.data["milliseconds"],
+        report.data["run_milliseconds"],
         report.data["segmentation"] is not None,
         tuple(report.data["omitted"]),
     )

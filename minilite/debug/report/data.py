@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -81,6 +81,9 @@ def gather(
     ]
     _add_values(subgraphs[0], recording, store, progress)
     _add_times(subgraphs[0], seconds, _compiled(model, inputs))
+    for node in main.nodes():
+        if node.is_folded:
+            subgraphs[0]["operators"][node.operator.index]["folded"] = True
     notes = _add_joined(subgraphs[0], main) if recording.backend == "numba" else []
     totals = summaries[0].totals
     data = {
@@ -90,6 +93,7 @@ def gather(
         "minilite": __version__,
         "backend": recording.backend,
         "threads": recording.threads,
+        "run_milliseconds": round(_whole_runs(model, inputs, progress) * 1e3, 4),
         "milliseconds": round(sum(median(t) for t in seconds.values()) * 1e3, 4),
         "runs": max(map(len, seconds.values()), default=0),
         "multiply_adds": totals.multiply_adds,
@@ -111,19 +115,37 @@ def _timed(
     times: dict[int, list[float]] = {}
     with Trace(model, inputs) as trace:
         total = len(trace.operators)
-        start = perf_counter()
         for event in trace:
             times[event.index] = []
             progress(event.index + 1, total, "running")
-        took = perf_counter() - start
         recording = trace.recording()
         # The first run finds cold caches, and of dynamic shapes makes the plans: it is not counted.
-        for run in range(max(1, min(_MOST_RUNS, int(_SECONDS / max(took, 1e-6))))):
+        for _ in _runs(progress):
             trace.go_to(0)
             for event in trace:
                 times[event.index].append(event.seconds)
-            progress(run + 1, _MOST_RUNS, "measuring")
     return recording, times
+
+
+def _whole_runs(model: Model, inputs: Sequence[Array], progress: Progress) -> float:
+    """Median seconds of ordinary runs, from setting inputs to copying outputs."""
+    model(*inputs)
+    times = []
+    for _ in _runs(progress):
+        start = perf_counter()
+        model(*inputs)
+        times.append(perf_counter() - start)
+    return median(times)
+
+
+def _runs(progress: Progress) -> Iterator[int]:
+    """Numbers of runs to measure: one at least, then as many as there is time for."""
+    start = perf_counter()
+    for run in range(_MOST_RUNS):
+        if run and perf_counter() - start > _SECONDS:
+            return
+        yield run
+        progress(run + 1, _MOST_RUNS, "measuring")
 
 
 def _subgraph(summary: SubgraphSummary) -> dict[str, Any]:

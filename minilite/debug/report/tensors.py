@@ -111,5 +111,5 @@ def add_pictures(
 
 def _plain(figure: float) -> float | int | None:
     if isinstance(figure, int):
-        return figure
+        return int(figure)  # of BOOL tensors these are bools
     return float(f"{figure:.8g}") if math.isfinite(figure) else None

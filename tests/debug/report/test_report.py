@@ -156,6 +156,14 @@ def test_models_of_other_kinds(model_path: Callable[[str], Path], name: str) -> 
     page.build(report)
 
 
+def test_figures_of_booleans_are_numbers() -> None:
+    graph = one_op("LOGICAL_NOT", [tensor((3,), TensorType.BOOL)], [tensor((3,), TensorType.BOOL)])
+    report = make_report(Model(graph, backend="numpy"), "zeros", title="booleans")
+    figures = json.loads(page.json_text(report.data["subgraphs"][0]["tensors"][1]["stats"]))
+    assert (figures["min"], figures["max"], figures["zeros"]) == (1, 1, 0)
+    assert type(figures["min"]) is int
+
+
 def test_texts_are_shown() -> None:
     text = TensorType.STRING
     options = SqueezeOptions(squeeze_dims=(0,))

@@ -8,11 +8,27 @@ function drawDetail() {
   panel.hidden = state.view === "overview";
   panel.scrollTop = 0;
   if (!chosen) {
-    panel.replaceChildren(element("div", { class: "empty" }, element("p", {}, "Select an operator in the graph or the table."), element("p", {}, element("kbd", {}, "/"), " find  ", element("kbd", {}, "↑"), element("kbd", {}, "↓"), " along the graph")));
+    panel.replaceChildren(
+      element(
+        "div",
+        { class: "empty" },
+        element("p", {}, "Select an operator in the graph or the table."),
+        element("p", {}, element("kbd", {}, "/"), " find  ", element("kbd", {}, "↑"), element("kbd", {}, "↓"), " along the graph"),
+        callersOfSubgraph(),
+      ),
+    );
     return;
   }
   const parts = chosen.kind === "op" ? operatorDetail(operatorAt(chosen.number)) : tensorDetail(chosen.number);
   panel.replaceChildren(...parts.filter(Boolean));
+}
+
+/** Which operators run the subgraph in view. */
+function callersOfSubgraph() {
+  if (!subgraph().callers.length) return "";
+  const go = ([part, number]) => change({ subgraph: part, selected: { kind: "op", number } });
+  const links = subgraph().callers.map((caller) => element("button", { class: "link", onclick: () => go(caller) }, `#${caller[1]} ${report.subgraphs[caller[0]].operators[caller[1]].name}`));
+  return element("p", {}, "This subgraph runs inside ", links.flatMap((link, i) => (i ? [", ", link] : [link])), ".");
 }
 
 function operatorDetail(operator) {
@@ -49,7 +65,8 @@ function rate(operator) {
 function remarks(operator) {
   const lines = [];
   if (operator.fault) lines.push(element("p", { class: "remark bad" }, operator.fault));
-  if (operator.compiled === false && operator.ms !== undefined) lines.push(element("p", { class: "remark" }, "No compiled kernel for this case: its NumPy reference ran."));
+  if (operator.folded) lines.push(element("p", { class: "remark" }, "Its inputs are constants: it was computed before the run, which has nothing left to do."));
+  else if (operator.compiled === false && operator.ms !== undefined) lines.push(element("p", { class: "remark" }, "Not one compiled kernel: Python runs it, by its NumPy reference or by the subgraphs that it calls."));
   if (operator.joined) {
     const others = operator.joined.filter((number) => number !== operator.i);
     lines.push(element("p", { class: "remark joined" }, "An ordinary run joins it with ", others.map((number, i) => [i ? ", " : "", operatorLink(number)]), " to one step; here each ran alone."));
@@ -122,7 +139,7 @@ function tensorCard(number, { open = false }) {
     from !== undefined && !isSelected("op", from) ? ["from ", operatorLink(from)] : null,
     subgraph().inputs.includes(number) ? "from the model's input" : null,
     others.length ? ["to ", others.slice(0, 8).map(operatorLink), others.length > 8 ? `and ${others.length - 8} more` : null] : null,
-    tensor.constant ? "constant in the file" : null,
+    tensor.constant ? (from === undefined ? "constant in the file" : "known before the run") : null,
   );
   card.querySelector("summary").append(links.childNodes.length ? links : "");
   // What a card shows is made when it is opened: an operator may have dozens of inputs.
@@ -164,6 +181,17 @@ function linePlot(tensor) {
   const line = tensor.line;
   if (!line) return null;
   if (line.values) return element("p", { class: "values" }, line.values.map((value) => element("code", {}, value === null ? "not finite" : write.number(value))));
+  const { curve, low, high } = plotted(line);
+  return element(
+    "figure",
+    { class: "plot" },
+    curve,
+    element("figcaption", {}, element("span", {}, `${write.number(low)} … ${write.number(high)}`), element("span", {}, `${line.count} values${line.high ? ", lowest and highest of each stretch" : ""}`)),
+  );
+}
+
+/** The curve of a line, or the area between its lowest and highest values. */
+function plotted(line) {
   const [width, height] = [360, 110];
   const upper = line.high ?? line.low;
   const known = [...line.low, ...upper].filter((value) => value !== null);
@@ -173,12 +201,10 @@ function linePlot(tensor) {
   const there = line.low.map((value, i) => `${x(i).toFixed(1)},${y(upper[i]).toFixed(1)}`);
   const back = line.low.map((value, i) => `${x(i).toFixed(1)},${y(value).toFixed(1)}`).reverse();
   const shape = line.high ? drawn("polygon", { class: "area", points: [...there, ...back].join(" ") }) : drawn("polyline", { class: "curve", points: there.join(" ") });
-  return element(
-    "figure",
-    { class: "plot" },
-    drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${line.count} values from ${write.number(low)} to ${write.number(high)}`, preserveAspectRatio: "none" }, drawn("line", { class: "zero", x1: 0, x2: width, y1: y(0), y2: y(0) }), shape),
-    element("figcaption", {}, element("span", {}, `${write.number(low)} … ${write.number(high)}`), element("span", {}, `${line.count} values${line.high ? ", lowest and highest of each stretch" : ""}`)),
-  );
+  const zero = drawn("line", { class: "zero", x1: 0, x2: width, y1: y(0), y2: y(0) });
+  const label = `${line.count} values from ${write.number(low)} to ${write.number(high)}`;
+  const curve = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, preserveAspectRatio: "none" }, zero, shape);
+  return { curve, low, high };
 }
 
 function textsOf(tensor) {

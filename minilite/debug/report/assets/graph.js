@@ -1,6 +1,6 @@
 // The graph: boxes and lines where the file's layout puts them, in a view that zooms and moves.
 
-const ZOOM = { least: 0.02, most: 3, step: 1.3, legible: 0.42, outlines: 0.22 };
+const ZOOM = { least: 0.008, most: 3, step: 1.3, legible: 0.42, outlines: 0.22 };
 
 const graph = { nodes: new Map(), edges: [], x: 0, y: 0, k: 1, colouring: "type" };
 
@@ -93,7 +93,7 @@ function drawNode([kind, number, x, y, width, height], slowest) {
   } else {
     group.append(
       text(shortened(operator.name, 17), "name", 14, 19),
-      text(output ? write.shape(output.shape) : "", "shape", 14, 35),
+      text(output ? `${write.shape(output.shape)}${operator.outputs.length > 1 ? ` +${operator.outputs.length - 1}` : ""}` : "", "shape", 14, 35),
       drawn("rect", { class: "track", x: 14, y: height - 11, width: width - 28, height: 4, rx: 2 }),
       drawn("rect", { class: "time", x: 14, y: height - 11, width: ((operator.share ?? 0) / slowest) * (width - 28), height: 4, rx: 2 }),
       text(`#${number}`, "number", width - 10, 19),
@@ -207,6 +207,7 @@ function placeWorld() {
 }
 
 function zoomBy(factor, x = graph.svg.clientWidth / 2, y = graph.svg.clientHeight / 2) {
+  cancelAnimationFrame(graph.gliding);
   const k = Math.max(ZOOM.least, Math.min(ZOOM.most, graph.k * factor));
   graph.x = x - ((x - graph.x) * k) / graph.k;
   graph.y = y - ((y - graph.y) * k) / graph.k;
@@ -230,6 +231,7 @@ function homeGraph() {
 }
 
 function fitGraph() {
+  cancelAnimationFrame(graph.gliding);
   const { width, height } = subgraph().drawing;
   graph.k = Math.max(ZOOM.least, Math.min(1, (graph.svg.clientWidth - 60) / width, (graph.svg.clientHeight - 60) / height));
   graph.x = (graph.svg.clientWidth - width * graph.k) / 2;

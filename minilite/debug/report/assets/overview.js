@@ -9,7 +9,8 @@ function drawOverview() {
 function summary() {
   const main = report.subgraphs[0];
   const tiles = [
-    [write.ms(report.milliseconds), "a run, operator by operator", `${report.backend}, ${report.threads} thread${report.threads === 1 ? "" : "s"}, median of ${report.runs}`],
+    [write.ms(report.run_milliseconds), "a run", `${report.backend}, ${report.threads} thread${report.threads === 1 ? "" : "s"}`],
+    [write.ms(report.milliseconds), "operator by operator", `median of ${report.runs} run${report.runs === 1 ? "" : "s"}`],
     [String(main.operators.length), main.operators.length === 1 ? "operator" : "operators", report.subgraphs.length > 1 ? `and ${report.subgraphs.length - 1} more subgraph${report.subgraphs.length > 2 ? "s" : ""}` : `${new Set(main.operators.map((o) => o.name)).size} types`],
     [write.count(report.multiply_adds), "multiply-adds", ""],
     [write.bytes(report.weight_bytes), "weights", ""],
@@ -98,7 +99,7 @@ function ends() {
   const card = (number, name, role) => {
     const tensor = main.tensors[number];
     if (!tensor) return null;
-    const preview = tensor.colours ? element("img", { src: pictureAddress(tensor.colours), alt: "" }) : null;
+    const preview = previewOf(tensor);
     return element(
       "button",
       { class: "end card", onclick: () => change({ view: "graph", subgraph: 0, selected: { kind: "tensor", number } }) },
@@ -108,6 +109,16 @@ function ends() {
   };
   const row = (numbers, names, role) => numbers.slice(0, 12).map((number, i) => card(number, names[i], role));
   return element("section", {}, element("h3", {}, "Goes in, comes out"), element("div", { class: "ends" }, row(main.inputs, report.input_names, "input"), row(main.outputs, report.output_names, "output")));
+}
+
+/** A small picture of a tensor: its colours, its first channel, or its curve. */
+function previewOf(tensor) {
+  if (tensor.colours) return element("img", { src: pictureAddress(tensor.colours), alt: "" });
+  if (tensor.line && !tensor.line.values) return element("span", { class: "preview" }, plotted(tensor.line).curve);
+  if (!tensor.sheet) return null;
+  const canvas = element("canvas", { class: "tile-face", "aria-hidden": "true" });
+  pixelsOf(`sheet-${tensor.i}`).then((pixels) => drawTile(canvas, pixels, tensor.sheet, 0));
+  return element("span", { class: "preview" }, canvas);
 }
 
 // --- time -------------------------------------------------------------------------------------------------------------------
@@ -150,7 +161,7 @@ function slowest() {
 
 function remarksOnRun() {
   const lines = [
-    "Each operator ran by itself, so that its values could be kept; an ordinary run joins some and is faster.",
+    "Each operator ran by itself, so that its values could be kept; an ordinary run joins some and has no pauses between them. All times are medians.",
     ...report.notes,
   ];
   if (report.omitted.length) lines.push(`To keep this file small, pictures leave out channels of ${report.omitted.length} tensors (those whose values spread least): ${report.omitted.slice(0, 6).join("; ")}${report.omitted.length > 6 ? " …" : ""}. Statistics and histograms are of all values. A larger --budget shows more.`);

@@ -121,12 +121,14 @@ const ORDERS = {
 /** A button with a thumbnail; `pick(position)` is called when it is pressed. */
 function thumbnail(pixels, sheet, position, pick) {
   const channel = shownChannels(sheet)[position];
-  const canvas = element("canvas", { "aria-hidden": "true" });
-  drawTile(canvas, pixels, sheet, position);
+  // A channel of one value has nothing to show but the value.
+  const flat = sheet.low[position] !== null && sheet.low[position] === sheet.high[position];
+  const canvas = element(flat ? "span" : "canvas", { class: "tile-face", "aria-hidden": "true" }, flat ? write.number(sheet.low[position]) : []);
+  if (!flat) drawTile(canvas, pixels, sheet, position);
   const range = `${write.number(sheet.low[position])} … ${write.number(sheet.high[position])}`;
   const button = element(
     "button",
-    { class: sheet.low[position] === sheet.high[position] ? "thumb flat" : "thumb", type: "button", "aria-label": `channel ${channel}, ${range}`, title: `${channel}: ${range}`, "data-position": position, onclick: () => pick(position) },
+    { class: flat ? "thumb flat" : "thumb", type: "button", "aria-label": `channel ${channel}, ${range}`, title: `${channel}: ${range}`, "data-position": position, onclick: () => pick(position) },
     canvas,
   );
   return button;
@@ -137,8 +139,13 @@ function choice(label, names, value, pick) {
   return element("label", { class: "choice" }, label, element("select", { onchange: (event) => pick(event.target.value) }, options));
 }
 
-/** Open the dialog with all channels of a tensor. */
-async function openChannels(tensor, position = 0) {
+/** The first channel that has more than one value. */
+function firstWithShape(sheet) {
+  return Math.max(0, sheet.low.findIndex((low, i) => low !== sheet.high[i]));
+}
+
+/** Open the dialog with all channels of a tensor, one of them large. */
+async function openChannels(tensor, position = firstWithShape(tensor.sheet)) {
   const sheet = tensor.sheet;
   const dialog = document.getElementById("channels");
   const pixels = await pixelsOf(`sheet-${tensor.i}`);

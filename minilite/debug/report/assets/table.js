@@ -54,7 +54,7 @@ function setUpTable() {
   );
   const table = element(
     "table",
-    {},
+    { role: "grid" },
     element("caption", { class: "unseen" }, "All operators. The headings sort; arrow keys go from row to row."),
     element("thead", {}, element("tr", {}, headings)),
     element("tbody", { onkeydown: tableKey }),
