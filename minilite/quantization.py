@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Tensor, TensorType
+from minilite.telling import tell
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -109,7 +110,23 @@ def multiply_by_quantized_multiplier_double_rounding(
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     # Sums and shifts are of 32 bits in C: what overflows is lost.
     shifted = (np.asarray(value, np.int64) << left).astype(np.int32)
-    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
+    product = _told_high_mul(shifted, left, multiplier)
+    rounded = rounding_divide_by_pot(product, right)
+    tell("/ 2**{right}, ties away from zero", rounded, right=right, unrounded=lambda: product / 2.0**right)
+    return rounded
+
+
+def _told_high_mul(shifted: Array, left: Array, multiplier: npt.ArrayLike) -> Int64Array:
+    """The doubling high multiply of sums that were shifted left, both told."""
+    product = saturating_rounding_doubling_high_mul(shifted, multiplier)
+    tell("* 2**{left}", shifted, left=left)
+    tell(
+        "* {multiplier} / 2**31, ties up",
+        product,
+        multiplier=multiplier,
+        unrounded=lambda: shifted * (np.asarray(multiplier) / 2.0**31),
+    )
+    return product
 
 
 def multiply_by_quantized_multiplier_double_rounding_up(
@@ -124,7 +141,9 @@ def multiply_by_quantized_multiplier_double_rounding_up(
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     shifted = (np.asarray(value, np.int64) << left).astype(np.int32)
     half: Int64Array = (np.int64(1) << right) >> 1
-    rounded: Int64Array = (saturating_rounding_doubling_high_mul(shifted, multiplier) + half) >> right
+    product = _told_high_mul(shifted, left, multiplier)
+    rounded: Int64Array = (product + half) >> right
+    tell("/ 2**{right}, ties up", rounded, right=right, unrounded=lambda: product / 2.0**right)
     return rounded
 
 
@@ -145,11 +164,14 @@ def multiply_by_reduced_multiplier_single_rounding(
     """
     total_shift = 15 - np.asarray(shift, np.int64)
     left, right = np.maximum(-total_shift, 0), np.maximum(total_shift, 0)
-    product: Int64Array = (np.asarray(value, np.int64) * reduced_multiplier(multiplier)) << left
+    reduced = reduced_multiplier(multiplier)
+    product: Int64Array = (np.asarray(value, np.int64) * reduced) << left
     half: Int64Array = (np.int64(1) << right) >> 1
     rounded: Int64Array = (product + half) >> right
     # The result is of 32 bits in C.
     wrapped: Int64Array = rounded.astype(np.int32).astype(np.int64)
+    tell("* {multiplier}, the multiplier's upper 16 bits", product, multiplier=reduced)
+    tell("/ 2**{right}, ties up", wrapped, right=right, unrounded=lambda: product / 2.0**right)
     return wrapped
 
 
@@ -256,10 +278,20 @@ def requantize_in_float64(
     What the reference kernels of FULLY_CONNECTED do instead of fixed point
     (``reference/integer_ops/fully_connected.h``).
     """
-    assert output.quantization is not None
     real: Array = np.asarray(accumulator, np.float64) * np.asarray(scale, np.float64)
-    steps = round_half_away(real) + output.quantization.zero_point
-    clamped: Array = np.clip(steps, *limits)
+    steps = round_half_away(real)
+    tell("* {scale}, ties away from zero", steps, scale=scale, unrounded=lambda: real)
+    return _codes(steps, output, limits)
+
+
+def _codes(steps: Array, output: Tensor, limits: IntegerRange) -> Array:
+    """Steps from a real zero as values of a quantized tensor: its zero point added, clamped."""
+    assert output.quantization is not None
+    zero_point = output.quantization.zero_point
+    moved = steps + zero_point
+    tell("+ zero point {zero_point}", moved, zero_point=zero_point)
+    clamped: Array = np.clip(moved, *limits)
+    tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
     return clamped.astype(output.dtype)
 
 
@@ -271,9 +303,8 @@ def requantize(
     limits: IntegerRange,
 ) -> Array:
     """Accumulators to values of a quantized tensor: scale (double rounding), add its zero point, clamp."""
-    assert output.quantization is not None
     scaled = multiply_by_quantized_multiplier_double_rounding(accumulator, multiplier, shift)
-    return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
+    return _codes(scaled, output, limits)
 
 
 def requantize_wide(
@@ -284,9 +315,8 @@ def requantize_wide(
     limits: IntegerRange,
 ) -> Array:
     """As ``requantize`` for 64-bit accumulators: a multiplier reduced to 16 bits, single rounding."""
-    assert output.quantization is not None
     scaled = multiply_by_reduced_multiplier_single_rounding(accumulator, multiplier, shift)
-    return np.clip(scaled + output.quantization.zero_point, *limits).astype(output.dtype)
+    return _codes(scaled, output, limits)
 
 
 def saturate(values: Array, dtype: npt.DTypeLike) -> Array:

@@ -23,6 +23,7 @@ from minilite.quantization import (
     rounding_divide_by_pot,
     saturate,
 )
+from minilite.telling import tell
 
 _F32, _U8, _I8, _I16 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16
 
@@ -73,6 +74,8 @@ class _Sigmoid(ElementMap):
     """What both have in common: int16 goes from values without a zero point to 1/32768."""
 
     types = (_F32, _U8, _I8, _I16, *SMALL_FLOATS)
+
+    tells_elements = True
 
     def check_quantization(self, node: Node) -> None:
         super().check_quantization(node)
@@ -168,6 +171,8 @@ class HardSwish(ElementMap):
     int8 = Int8(version=1)
     types = (_F32, _U8, _I8)
 
+    tells_elements = True
+
     def check_quantization(self, node: Node) -> None:
         super().check_quantization(node)
         _, exponent = self._output_factor(node)
@@ -189,8 +194,10 @@ class HardSwish(ElementMap):
         assert source is not None
         assert target is not None
         fine = (x.astype(np.int64) - source.zero_point) << 7
+        tell("(q - {zero_point}) * 2**7", fine, zero_point=source.zero_point)
         factor, exponent = self._output_factor(node)
         output = multiply(fine, factor, 16)
+        tell("x in the output's units: * {factor} / 2**15, ties up", output, factor=factor)
         # x in units of 3 / 32768, where everything past 3 is one.
         factor, left = self._gate_factor(node)
         gate = fine
@@ -203,9 +210,14 @@ class HardSwish(ElementMap):
         elif left < 0:
             gate = rounding_divide_by_pot(gate, min(-left, 31))
         gate = (gate + (1 << 15)) >> 1
+        tell("relu6(x + 3) / 6 in 2**15ths", gate)
         product = truncated_quotient(gate * output, 1 << 15)
-        steps = rounding_divide_by_pot(product, min(-exponent, 31)) + target.zero_point
-        return saturate(steps, x.dtype)
+        tell("x * relu6(x + 3) / 6, cut off", product, unrounded=lambda: gate * output / 2.0**15)
+        scaled, shift = rounding_divide_by_pot(product, min(-exponent, 31)), min(-exponent, 31)
+        tell("/ 2**{shift}, ties away from zero", scaled, shift=shift, unrounded=lambda: product / 2.0**shift)
+        codes = saturate(scaled + target.zero_point, x.dtype)
+        tell("+ zero point {zero_point}, clamp to the type", codes, zero_point=target.zero_point)
+        return codes
 
     def _output_factor(self, node: Node) -> tuple[int, int]:
         assert node.output.quantization is not None
@@ -237,6 +249,8 @@ class Elu(ElementMap):
     """x where it is positive, ``exp(x) - 1`` elsewhere (TFLite's ``kernels/activations.cc``)."""
 
     types = (_F32, _I8)
+
+    tells_elements = True
 
     def map_numbers(self, node: Node, x: Array) -> Array:
         return np.where(x < 0, np.expm1(x), x)
@@ -273,6 +287,8 @@ class Gelu(ElementMap):
 
     options = GeluOptions
     types = (_F32, _U8, _I8)
+
+    tells_elements = True
 
     def map_numbers(self, node: Node, x: Array) -> Array:
         return gelu(x, approximate=node.options.approximate)

@@ -13,12 +13,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minilite.errors import PrepareError
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from minilite.ops.fields import Terms
+
+Mask = npt.NDArray[np.bool_]
+"""A set of a tensor's elements: booleans of its shape."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +239,45 @@ class Op:
     def lower(self, node: Node, lowering: Lowering) -> bool:
         """Write this node as kernel steps; False: no kernel for this case, ``evaluate`` is called."""
         return False
+
+    where: ClassVar[tuple[int, ...]] = ()
+    """Positions of the inputs that say where elements are or go: axes, sizes, paddings, indices."""
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        """The elements of the inputs that some elements of the outputs are computed from.
+
+        Parameters
+        ----------
+        inputs:
+            Their values. Those at ``where`` are taken as given, and nothing of them counts.
+        wanted:
+            The elements asked about, for each output.
+
+        Returns
+        -------
+        A set for each input, None for one that is left out. No other element of them has a part in what is
+        asked about (but see ``remarks``). None for all: the operator does not say.
+        """
+        return None
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        """The element of the first output at ``place``, whose receptive field this is, as a sum.
+
+        None where it is none, or only its steps tell how it came about.
+        """
+        return None
+
+    tells_elements: ClassVar[bool] = False
+    """Whether what ``evaluate`` tells on its way (``telling.tell``) broadcasts to the output, or has as many
+    elements in the same order: each value is a step towards the element at its place."""
+
+    def remarks(self, node: Node) -> tuple[str, ...]:
+        """What the receptive field and the terms of this node leave out, in words."""
+        return ()
 
     def multiply_adds(self, node: Node) -> int:
         """Multiply-add operations of one run, for costs and profiles."""

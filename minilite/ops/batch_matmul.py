@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_quantized, check_types
+from minilite.ops.fields import Terms, products, stretched
 from minilite.ops.fully_connected_steps import lower_float_product
 from minilite.ops.hybrid import quantize_rows
 from minilite.quantization import (
@@ -20,6 +21,7 @@ from minilite.quantization import (
     requantize_wide,
 )
 from minilite.shapes import broadcast
+from minilite.telling import tell
 
 _F32, _I8, _I16, _I32 = TensorType.FLOAT32, TensorType.INT8, TensorType.INT16, TensorType.INT32
 
@@ -94,6 +96,40 @@ class BatchMatMul(Op):
         sums = np.matmul(centred, y.astype(np.float64)).astype(np.float32)
         return ((factors * sums).astype(output.dtype, copy=False),)
 
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x, y = inputs
+        assert x is not None
+        assert y is not None
+        shapes = matrix_shapes(node)
+        depth = shapes[0][-1]
+        rows = wanted[0].any(axis=-1, keepdims=True).repeat(depth, axis=-1)
+        columns = wanted[0].any(axis=-2, keepdims=True).repeat(depth, axis=-2)
+        first, second = (stretched(m, shape) for m, shape in zip((rows, columns), shapes, strict=True))
+        return (
+            first.swapaxes(-1, -2) if node.options.adj_x else first,
+            second.swapaxes(-1, -2) if node.options.adj_y else second,
+        )
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x, y = inputs
+        assert x is not None
+        assert y is not None
+        if not is_quantized(node.input(0)) and node.input(1).type is _F32:
+            return products("x * y", field, x, y)
+        if not is_quantized(node.input(0)) or node.output.type is _I32:
+            return None
+        a, b = node.input(0).quantization, node.input(1).quantization
+        assert a is not None
+        assert b is not None
+        centred = x.astype(np.int64) - a.zero_point, y.astype(np.int64) - b.zero_point
+        return products(f"(x - {a.zero_point}) * (y - {b.zero_point})", field, *centred)
+
     def lower(self, node: Node, lowering: Lowering) -> bool:
         x, y = node.input(0), node.input(1)
         one_matrix = y.is_constant and y.size == np.prod(y.shape[-2:])
@@ -150,6 +186,7 @@ def _integer_product(node: Node, x: Array, y: Array) -> Array:
     sums = np.matmul(x.astype(np.float64) - a.zero_point, y.astype(np.float64) - b.zero_point)
     # GetQuantizedConvolutionMultipler of kernels/kernel_util.cc: the product of scales in float32.
     scaling = quantize_multiplier(np.float64(a.scale * b.scale) / np.float64(c.scale))
+    tell("sum of products", sums)
     scale = requantize if x.dtype == np.int8 else requantize_wide
     return scale(sums.astype(np.int64), *scaling, output, integer_range(output.dtype))
 

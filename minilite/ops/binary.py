@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op
+from minilite.ops.base import Lowering, Mask, Op
 from minilite.ops.broadcasting import lower_binary
 from minilite.ops.checks import (
     Types,
@@ -19,7 +19,9 @@ from minilite.ops.checks import (
     check_symmetric,
     check_types,
 )
+from minilite.ops.fields import field_of_broadcast
 from minilite.quantization import Int64Array, is_quantized
+from minilite.telling import tell
 
 if TYPE_CHECKING:
     from minilite_kernels.kernel import Kernel
@@ -58,6 +60,11 @@ class Binary(Op):
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         """The output's values, before they take its type."""
         raise NotImplementedError
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         if node.input(0).type not in self.compiled or node.output.size == 0:
@@ -115,4 +122,6 @@ def centred(node: Node, position: int, values: Array) -> Int64Array:
     """The values of an input without its zero point."""
     quantization = node.input(position).quantization
     assert quantization is not None
-    return values.astype(np.int64) - quantization.zero_point
+    centred: Int64Array = values.astype(np.int64) - quantization.zero_point
+    tell(f"input {position} - zero point {{zero_point}}", centred, zero_point=quantization.zero_point)
+    return centred

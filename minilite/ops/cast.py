@@ -10,8 +10,9 @@ import numpy as np
 
 from minilite.floats import bfloat16_from_float32, float32_from_bfloat16
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Lowering, Mask, Op, operator, refuse
 from minilite.ops.checks import check_arity, check_numbers, check_types
+from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lowering import grain, kernels_take
 from minilite.quantization import integer_range
 
@@ -79,6 +80,11 @@ class Cast(Op):
         if x.dtype.kind == "f" and target.dtype.kind in "iu":
             return (_saturated(x, target),)
         return (x.astype(target.dtype),)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import cast

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Lowering, Mask, Op, operator, refuse
 from minilite.ops.checks import check_arity, check_quantized, check_types, check_zero_point
 from minilite.ops.element_map import ElementMap
+from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lookup import lower_as_table
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
@@ -21,6 +22,7 @@ from minilite.quantization import (
     round_half_away,
 )
 from minilite.sparsity import densify
+from minilite.telling import tell
 
 _F32, _F16, _U8, _I8, _I4 = (
     TensorType.FLOAT32,
@@ -90,6 +92,13 @@ class Quantize(Op):
                 check_zero_point(node, tensor, 0)
         return (x.shape,)
 
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
+
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs
         output = node.output
@@ -100,9 +109,17 @@ class Quantize(Op):
             given = node.input(0).quantization
             assert given is not None
             centred = x.astype(np.int64) - given.zero_point
+            tell("- zero point {zero_point}", centred, zero_point=given.zero_point)
             return (requantize(centred, *requantize_multiplier(node), output, limits),)
-        steps = round_half_away(x / _along(output.quantization.scales, output))
-        values = np.clip(steps + _along(output.quantization.zero_points, output), *limits)
+        scales = _along(output.quantization.scales, output)
+        zero_points = _along(output.quantization.zero_points, output)
+        real = x / scales
+        steps = round_half_away(real)
+        tell("/ scale {scale}, ties away from zero", steps, scale=scales, unrounded=lambda: real)
+        moved = steps + zero_points
+        tell("+ zero point {zero_point}", moved, zero_point=zero_points)
+        values = np.clip(moved, *limits)
+        tell("clamp to {low} ... {high}", values, low=limits[0], high=limits[1])
         return (np.nan_to_num(values, nan=limits[0]).astype(output.dtype),)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
@@ -160,6 +177,13 @@ class Dequantize(Op):
             check_quantized(node, x, channels=_channels(x, x.shape))
         return (x.shape,)
 
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
+
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs
         tensor = node.input(0)
@@ -169,8 +193,12 @@ class Dequantize(Op):
         assert tensor.quantization is not None
         scales = tensor.quantization.scales.astype(np.float64)
         # float64 products of these are exact; whoever stores them rounds once, to the type kept.
-        values = x.astype(np.int64) - _along(tensor.quantization.zero_points, tensor)
-        return (_along(scales, tensor) * values,)
+        zero_points = _along(tensor.quantization.zero_points, tensor)
+        values = x.astype(np.int64) - zero_points
+        tell("- zero point {zero_point}", values, zero_point=zero_points)
+        real = _along(scales, tensor) * values
+        tell("* scale {scale}", real, scale=_along(scales, tensor))
+        return (real,)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels.requantize import dequantize

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     Types,
     check_activation,
@@ -35,6 +35,7 @@ from minilite.ops.convolution_steps import (
     lower_quantized,
     takes_bias,
 )
+from minilite.ops.fields import Terms, field_of_window, nothing, products, some
 from minilite.ops.hybrid import is_hybrid
 from minilite.quantization import (
     is_quantized,
@@ -45,6 +46,7 @@ from minilite.quantization import (
     requantize_wide,
 )
 from minilite.shapes import Window
+from minilite.telling import tell
 
 _F32, _U8, _I8, _I4 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT4
 _I16, _I32, _I64 = TensorType.INT16, TensorType.INT32, TensorType.INT64
@@ -132,25 +134,71 @@ class Convolution(Op):
             return (self._evaluate_hybrid(node, x, w, bias),)
         if is_quantized(node.input(0)):
             return (self._evaluate_quantized(node, x, w, bias),)
-        limits = output_range(node.options.fused_activation_function, node.output)
         sums = self._accumulate(x, w, convolution_geometry(node))
-        return (np.clip(sums if bias is None else sums + bias, *limits),)
+        return (add_and_clamp(node, sums, bias),)
+
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        (pixels,) = wanted
+        geometry, field = convolution_geometry(node), nothing(inputs)
+        field[0] = field_of_window(geometry, pixels)
+        filters = field[1]
+        assert filters is not None
+        for tap in geometry.taps():
+            used = some(pixels[tap.outputs], 0, 1, 2)
+            filters[:, tap.y, tap.x] = used[:, None] if self.channel_axis == 0 else used
+        for position in range(2, len(inputs)):
+            field[position] = None if inputs[position] is None else some(pixels, 0, 1, 2)
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x, w = inputs[:2]
+        assert x is not None
+        assert w is not None
+        if is_hybrid(node):
+            centred, weights, _ = self._hybrid_operands(node, x, w)
+            return products("x * w, both as the integers they are quantized to", field, centred, weights)
+        if is_quantized(node.input(0)):
+            zero_x, zero_w = zero_points(node)
+            meaning = f"(x - {zero_x}) * (w - {zero_w})"
+            return products(meaning, field, *centred_operands(node, x, w))
+        return products("x * w", field, x, w)
+
+    def remarks(self, node: Node) -> tuple[str, ...]:
+        return (RANGE_OF_PICTURE,) if is_hybrid(node) else ()
 
     def _evaluate_quantized(self, node: Node, x: Array, w: Array, bias: Array | None) -> Array:
-        # Products of a 16-bit and an 8-bit difference stay below 2**23: float64 adds 2**30 of them without
-        # rounding, more than a filter can hold, and its matrix products are many times faster than integers'.
-        zero_x, zero_w = zero_points(node)
-        sums = self._accumulate(
-            x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w, convolution_geometry(node)
-        ).astype(np.int64)
+        sums = self._accumulate(*centred_operands(node, x, w), convolution_geometry(node)).astype(np.int64)
+        tell("sum of products", sums)
         if bias is not None:
             sums += bias
+            tell("+ bias {bias}", sums, bias=bias)
         scale = requantize_wide if has_wide_sums(node) else requantize
         limits = output_range(node.options.fused_activation_function, node.output)
         return scale(sums, *quantized_multipliers(node), node.output, limits)
 
     def _evaluate_hybrid(self, node: Node, x: Array, w: Array, bias: Array | None) -> Array:
-        w = w.view(np.int8)
+        centred, weights, scales = self._hybrid_operands(node, x, w)
+        sums = self._accumulate(centred, weights, convolution_geometry(node)).astype(np.float32)
+        tell("sum of products of integers", sums)
+        scaled = self._scale_hybrid(node, sums, scales)
+        tell("* scale of the input {of_input} * scale of the weights {of_weights}", scaled,
+             of_input=scales, of_weights=weight_scales(node))  # fmt: skip
+        added = scaled if bias is None else scaled + bias
+        if bias is not None:
+            tell("+ bias {bias}", added, bias=bias)
+        limits = output_range(node.options.fused_activation_function, node.output)
+        clamped: Array = np.clip(added, *limits)
+        tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
+        return clamped
+
+    def _hybrid_operands(self, node: Node, x: Array, w: Array) -> tuple[Array, Array, Array]:
+        """Picture and weights as the integers that are multiplied, float64; the scale of each picture."""
         rows = x.reshape(len(x), x[:1].size)
         if self.quantizes_symmetrically(node):
             values, scales = quantize_rows_symmetric(rows)
@@ -158,11 +206,7 @@ class Convolution(Op):
         else:
             values, scales, zeros = quantize_rows_asymmetric(rows)
             centred = values.astype(np.float64) - zeros[:, None]
-        sums = self._accumulate(centred.reshape(x.shape), w.astype(np.float64), convolution_geometry(node))
-        products = self._scale_hybrid(node, sums.astype(np.float32), scales.reshape(-1, 1, 1, 1))
-        limits = output_range(node.options.fused_activation_function, node.output)
-        clamped: Array = np.clip(products if bias is None else products + bias, *limits)
-        return clamped
+        return centred.reshape(x.shape), w.view(np.int8).astype(np.float64), scales.reshape(-1, 1, 1, 1)
 
     def quantizes_symmetrically(self, node: Node) -> bool:
         """Whether a hybrid node quantizes its picture without a zero point."""
@@ -187,6 +231,34 @@ class Convolution(Op):
         geometry = convolution_geometry(node)
         length = geometry.kernel_h * geometry.kernel_w * (geometry.in_c // geometry.groups)
         return rounding(length, 0, 1, addend=2)
+
+
+RANGE_OF_PICTURE = (
+    "the input is quantized during the run, in the range of all its elements: those outside the receptive "
+    "field can move the result by a step, too"
+)
+
+
+def centred_operands(node: Node, x: Array, w: Array) -> tuple[Array, Array]:
+    """Picture and weights of a quantized convolution less their zero points, float64.
+
+    Products of a 16-bit and an 8-bit difference stay below 2**23: float64 adds 2**30 of them without
+    rounding, more than a filter can hold, and its matrix products are many times faster than integers'.
+    """
+    zero_x, zero_w = zero_points(node)
+    return x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w
+
+
+def add_and_clamp(node: Node, sums: Array, bias: Array | None) -> Array:
+    """Float sums with a bias and the fused activation."""
+    tell("sum of products", sums)
+    added = sums if bias is None else sums + bias
+    if bias is not None:
+        tell("+ bias {bias}", added, bias=bias)
+    limits = output_range(node.options.fused_activation_function, node.output)
+    clamped: Array = np.clip(added, *limits)
+    tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
+    return clamped
 
 
 @operator("CONV_2D")

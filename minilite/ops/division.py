@@ -51,6 +51,8 @@ class Div(Arithmetic):
     rows = same_types(FLOAT32, INT32, INT16, UINT8, INT8)
     ufunc = np.divide
 
+    tells_elements = False
+
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         if node.output.type is not INT32:
             return super().combine(node, a, b)

@@ -9,8 +9,9 @@ import numpy as np
 
 from minilite.floats import bfloat16_from_float32, float32_from_bfloat16
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op
+from minilite.ops.base import Lowering, Mask, Op
 from minilite.ops.checks import Types, check_arity, check_quantized, check_types, check_zero_point
+from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lookup import lower_as_table
 from minilite.ops.lowering import grain
 from minilite.quantization import is_quantized
@@ -68,6 +69,11 @@ class ElementMap(Op):
     def map_quantized(self, node: Node, x: Array) -> Array:
         """What becomes of quantized values."""
         raise NotImplementedError
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         x = node.input(0)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.binary import Binary, Work, centred, check_fixed_point, computes_fixed_point, same_types
 from minilite.ops.checks import check_activation, check_arity, check_types
+from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lowering import shifts_fit
 from minilite.quantization import (
     Int64Array,
@@ -25,6 +26,7 @@ from minilite.quantization import (
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
 )
+from minilite.telling import tell
 
 if TYPE_CHECKING:
     from minilite_kernels.kernel import Kernel
@@ -119,8 +121,13 @@ def brought_to_common_scale(
     a: Int64Array, b: Int64Array, scaling: SumScaling
 ) -> tuple[Int64Array, Int64Array]:
     """Both inputs, without their zero points, in the units that they are added in."""
-    scale = multiply_by_quantized_multiplier_double_rounding
-    return scale(a << scaling.left_shift, *scaling.left), scale(b << scaling.left_shift, *scaling.right)
+    shift = scaling.left_shift
+    common = []
+    for position, (values, factor) in enumerate(((a, scaling.left), (b, scaling.right))):
+        fine: Int64Array = values << shift
+        tell(f"input {position} * 2**{shift}", fine)
+        common.append(multiply_by_quantized_multiplier_double_rounding(fine, *factor))
+    return common[0], common[1]
 
 
 class Arithmetic(Binary):
@@ -128,6 +135,8 @@ class Arithmetic(Binary):
 
     compiled: ClassVar[tuple[TensorType, ...]] = (FLOAT32, INT32, INT64, INT16, UINT8, INT8)
     ufunc: ClassVar[np.ufunc]
+
+    tells_elements = True
 
     def check(self, node: Node) -> None:
         check_activation(node)
@@ -188,10 +197,13 @@ class _Sum(Arithmetic):
         if _has_pot_scales(node):
             shifts = pot_shifts(node)
             total = type(self).ufunc(*map(rounding_divide_by_pot, (a, b), shifts))
+            tell(f"both shifted right, by {shifts[0]} and {shifts[1]}, and combined", total)
             clamped: Array = np.clip(total, *limits)
+            tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
             return clamped
         scaling = sum_scaling(node)
         total = type(self).ufunc(*brought_to_common_scale(a, b, scaling))
+        tell(f"input 0 {'+' if self.sign > 0 else '-'} input 1, both in common units", total)
         return requantize(total, *scaling.output, node.output, limits)
 
     def fixed_point_work(self, node: Node) -> Work | None:
@@ -298,10 +310,14 @@ class Mul(Arithmetic):
     def fixed_point(self, node: Node, a: Int64Array, b: Int64Array) -> Array:
         limits = output_range(node.options.fused_activation_function, node.output)
         if node.output.type is node.input(0).type:
+            tell("input 0 * input 1", a * b)
             return requantize(a * b, *product_scaling(node), node.output, limits)
         product = rounding_divide_by_pot(saturating_rounding_doubling_high_mul(a, b, bits=16), 8)
+        tell("input 0 * input 1 / 2**15, ties up, / 2**8, ties away from zero", product)
         assert node.output.quantization is not None
-        return np.clip(product + node.output.quantization.zero_point, *limits)
+        clamped: Array = np.clip(product + node.output.quantization.zero_point, *limits)
+        tell("+ the output's zero point, clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
+        return clamped
 
     def fixed_point_work(self, node: Node) -> Work | None:
         from minilite_kernels.elementwise import multiply_fixed_point
@@ -339,6 +355,7 @@ class SquaredDifference(Arithmetic):
         scaling = squared_difference_scaling(node)
         left, right = brought_to_common_scale(a, b, scaling)
         limits = integer_range(node.output.dtype)
+        tell("the square of input 0 - input 1, both in common units", np.square(left - right))
         return requantize(np.square(left - right), *scaling.output, node.output, limits)
 
     def work(self, node: Node) -> Work | None:
@@ -368,6 +385,11 @@ class AddN(Op):
                     node, f"must have the shape of {first}", rule="equal-shapes", tensor=node.input(position)
                 )
         return (first.shape,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         limits = activation_range(Activation.NONE, node.output.dtype)

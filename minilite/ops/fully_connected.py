@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -19,6 +19,8 @@ from minilite.ops.checks import (
     check_rank,
     check_types,
 )
+from minilite.ops.convolution import RANGE_OF_PICTURE, add_and_clamp
+from minilite.ops.fields import Terms, nothing, products, some
 from minilite.ops.fully_connected_steps import (
     keep,
     lower_float_product,
@@ -32,6 +34,7 @@ from minilite.ops.hybrid import (
     check_float_activation,
     hybrid_product,
     is_hybrid,
+    quantize_rows,
 )
 from minilite.quantization import (
     is_quantized,
@@ -40,6 +43,7 @@ from minilite.quantization import (
     requantize,
     requantize_in_float64,
 )
+from minilite.telling import tell
 
 _F32, _U8, _I8, _I16 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16
 _I4, _I32, _I64 = TensorType.INT4, TensorType.INT32, TensorType.INT64
@@ -125,14 +129,58 @@ class FullyConnected(Op):
             return (_quantized(node, rows, w, bias).reshape(shape),)
         activation = node.options.fused_activation_function
         if is_hybrid(node):
-            products = hybrid_product(
+            scaled = hybrid_product(
                 rows, w.view(np.int8), node.input(1), asymmetric=node.options.asymmetric_quantize_inputs
             )
-            sums = products if bias is None else bias + products
+            sums = scaled if bias is None else bias + scaled
+            if bias is not None:
+                tell("+ bias {bias}", sums, bias=bias)
             return (apply_activation(activation, sums).reshape(shape),)
-        sums = rows @ w.T
-        limits = output_range(activation, node.output)
-        return (np.clip(sums if bias is None else sums + bias, *limits).reshape(shape),)
+        return (add_and_clamp(node, rows @ w.T, bias).reshape(shape),)
+
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x, w = inputs[:2]
+        assert x is not None
+        assert w is not None
+        if node.options.weights_format is not WeightsFormat.DEFAULT:
+            return None
+        field = nothing(inputs)
+        if w.size == 0:
+            return tuple(field)
+        outputs = wanted[0].reshape(-1, len(w))
+        rows, units = some(outputs, 1), some(outputs, 0)
+        field[0] = rows.repeat(w.shape[1]).reshape(x.shape)
+        field[1] = units.repeat(w.shape[1]).reshape(w.shape)
+        for position in range(2, len(inputs)):
+            field[position] = None if inputs[position] is None else units
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x, w = inputs[:2]
+        assert x is not None
+        assert w is not None
+        if w.size == 0:
+            return None
+        rows = x.reshape(-1, w.shape[1])
+        if is_hybrid(node):
+            asymmetric = node.options.asymmetric_quantize_inputs
+            values, _, zeros = quantize_rows(rows, asymmetric=asymmetric)
+            centred = (values.astype(np.int64) - zeros[:, None]).reshape(x.shape)
+            meaning = "x * w, both as the integers they are quantized to"
+            return products(meaning, field, centred, w.view(np.int8).astype(np.int64))
+        if is_quantized(node.input(0)):
+            centred, weights = _centred(node, rows, w)
+            return products("both less their zero points", field, centred.reshape(x.shape), weights)
+        return products("x * w", field, x, w)
+
+    def remarks(self, node: Node) -> tuple[str, ...]:
+        return (RANGE_OF_PICTURE,) if is_hybrid(node) else ()
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         w, bias = node.input(1), node.optional_input(2)
@@ -222,21 +270,28 @@ def _shuffled_input(rows: Array, workspace: Tensor) -> Array:
 
 
 def _quantized(node: Node, rows: Array, w: Array, bias: Array | None) -> Array:
-    """Integer products, exact in float64: of 16 by 8 bits it adds 2**29 without rounding."""
     x_tensor, w_tensor, y = node.input(0).quantization, node.input(1).quantization, node.outputs[0]
     assert x_tensor is not None
     assert w_tensor is not None
-    shuffled = node.options.weights_format is not WeightsFormat.DEFAULT
-    zero = 0 if shuffled else weights_zero_point(node)
-    x_zero = 128 if shuffled else x_tensor.zero_point
-    centred = rows.astype(np.float64) - x_zero
-    sums = (centred @ (w.astype(np.float64) - zero).T).astype(np.int64)
+    centred, weights = _centred(node, rows, w)
+    sums = (centred @ weights.T).astype(np.int64)
+    tell("sum of products", sums)
     if bias is not None:
         sums = sums + bias
+        tell("+ bias {bias}", sums, bias=bias)
     limits = output_range(node.options.fused_activation_function, y)
-    if not shuffled:
+    if node.options.weights_format is WeightsFormat.DEFAULT:
         return requantize_in_float64(sums, unit_scales(node), y, limits)
     # GetQuantizedConvolutionMultipler of kernels/kernel_util.cc: the product of scales in float32.
     assert y.quantization is not None
     real = np.float64(x_tensor.scale * w_tensor.scale) / np.float64(y.quantization.scale)
     return requantize(sums, *quantize_multiplier(real), y, limits)
+
+
+def _centred(node: Node, rows: Array, w: Array) -> tuple[Array, Array]:
+    """Rows and weights less their zero points, float64: of 16 by 8 bits it adds 2**29 without rounding."""
+    quantization = node.input(0).quantization
+    assert quantization is not None
+    shuffled = node.options.weights_format is not WeightsFormat.DEFAULT
+    zero, x_zero = (0, 128) if shuffled else (weights_zero_point(node), quantization.zero_point)
+    return rows.astype(np.float64) - x_zero, w.astype(np.float64) - zero

@@ -9,6 +9,7 @@ import numpy as np
 from minilite.graph import Activation, Array, Node, Tensor, TensorType
 from minilite.ops.base import refuse
 from minilite.quantization import activation_range, quantize_rows_asymmetric, quantize_rows_symmetric
+from minilite.telling import tell
 
 
 def is_hybrid(node: Node) -> bool:
@@ -77,4 +78,8 @@ def hybrid_product(rows: Array, weights: Array, tensor: Tensor, *, asymmetric: b
     # Exact in float64; TFLite adds in int32, and has float32 of the sum.
     sums = (centred @ weights.T.astype(np.float64)).astype(np.float32)
     factors: Array = scales[:, None] * tensor.quantization.scales
-    return sums * factors
+    tell("sum of products of integers", sums)
+    scaled: Array = sums * factors
+    factor = np.broadcast_to(factors, sums.shape)
+    tell("* {factor}, the scale of the input times that of the weights", scaled, factor=factor)
+    return scaled

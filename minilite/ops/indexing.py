@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, Op, operator, refuse
+from minilite.ops.base import Lowering, Mask, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -22,6 +22,7 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.fields import field_of_move
 from minilite.ops.lowering import grain
 
 _INDICES = (TensorType.INT32, TensorType.INT64, TensorType.INT16)
@@ -56,6 +57,13 @@ class OneHotOptions:
 
 class _Gathering(Op):
     """What both gathers share: elements of any type, moved as they are."""
+
+    where = (1,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_move(self, node, inputs, wanted[0])
 
     def _check(self, node: Node) -> None:
         check_arity(node, (2, 2))

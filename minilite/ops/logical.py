@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Lowering, Op, operator
+from minilite.ops.base import Lowering, Mask, Op, operator
 from minilite.ops.binary import Binary, Work, same_types
 from minilite.ops.broadcasting import lower_binary
 from minilite.ops.checks import check_arity, check_types
+from minilite.ops.fields import field_of_broadcast
 
 BOOL = TensorType.BOOL
 BITS = (
@@ -64,6 +65,11 @@ class LogicalNot(Op):
         check_arity(node, (1, 1))
         check_types(node, [(BOOL, BOOL)])
         return (node.input(0).shape,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs

@@ -12,6 +12,7 @@ from minilite.graph import Array, Node, Tensor
 from minilite.ops.base import Lowering, Op
 from minilite.ops.lowering import grain
 from minilite.quantization import integer_range, round_half_away, saturate
+from minilite.telling import tell
 
 FloatFunction = Callable[[Array], Array]
 
@@ -32,10 +33,23 @@ def apply(function: FloatFunction, values: Array, source: Tensor, target: Tensor
         return apply_interpolated(table, values)
     low, high = integer_range(target.dtype)
     real = x.scale * (values.astype(np.int32) - x.zero_point).astype(np.float32)
+    tell("(q - {zero_point}) * scale {scale}: the real number", real, zero_point=x.zero_point, scale=x.scale)
     with np.errstate(all="ignore"):
-        steps = round_half_away(function(real) * (np.float32(1) / y.scale)) + np.float32(y.zero_point)
+        image = function(real)
+        exact = image * (np.float32(1) / y.scale)
+        steps = round_half_away(exact) + np.float32(y.zero_point)
+    tell("the function of it", image)
+    tell(
+        "/ scale {scale}, ties away from zero, + zero point {zero_point}",
+        steps,
+        scale=y.scale,
+        zero_point=y.zero_point,
+        unrounded=lambda: exact,
+    )
     # A value that no 32-bit integer holds is undefined in C.
-    return np.clip(np.nan_to_num(steps, nan=low), low, high).astype(target.dtype)
+    codes = np.clip(np.nan_to_num(steps, nan=low), low, high).astype(target.dtype)
+    tell("clamp to {low} ... {high}", codes, low=low, high=high)
+    return codes
 
 
 def in_float64(function: FloatFunction) -> FloatFunction:

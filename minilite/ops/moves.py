@@ -14,7 +14,8 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Lowering, Op
+from minilite.ops.base import Lowering, Mask, Op
+from minilite.ops.fields import nothing, stretched
 from minilite.ops.lowering import MAX_WORD, as_words, grain
 
 Move: TypeAlias = tuple[Array, Array]
@@ -37,9 +38,6 @@ SHORT_ROW = 16
 
 class Rearrangement(Op):
     """An operator whose outputs hold elements of its inputs. Subclasses check, size and say the moves."""
-
-    where: ClassVar[tuple[int, ...]] = ()
-    """Positions of the inputs that say where elements go: axes, sizes, paddings. Others are elements."""
 
     elements: ClassVar[int] = 0
     """Position of an input that has the outputs' type."""
@@ -81,6 +79,16 @@ class Rearrangement(Op):
         for target, source in self.moves(node, inputs, outputs):
             target[...] = source
         return outputs
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        field = nothing(inputs)
+        given = [inputs[i] if i in self.where else mask for i, mask in enumerate(field)]
+        for target, source in self.moves(node, given, wanted):
+            # Of a constant nobody looks at what is written to it.
+            np.logical_or(source, stretched(target, source.shape), out=source, casting="unsafe")
+        return tuple(field)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         if node.output.type is TensorType.STRING or not self.knows_where(node):

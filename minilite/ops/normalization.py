@@ -9,7 +9,7 @@ import numpy as np
 
 from minilite.fixed_point import inverse_sqrt
 from minilite.graph import Activation, Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Lowering, Op, Tolerance, operator, refuse, ulps
+from minilite.ops.base import EXACT, Lowering, Mask, Op, Tolerance, operator, refuse, ulps
 from minilite.ops.checks import (
     check_arity,
     check_quantized,
@@ -18,6 +18,7 @@ from minilite.ops.checks import (
     check_types,
     check_zero_point,
 )
+from minilite.ops.fields import field_of_rows
 from minilite.ops.lowering import grain
 from minilite.quantization import (
     is_quantized,
@@ -61,6 +62,11 @@ class L2Normalization(Op):
             check_scale(node, y, 1 / 128)
             check_zero_point(node, y, 128 if y.type is _U8 else 0)
         return (x.shape,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_rows(inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         (x,) = inputs

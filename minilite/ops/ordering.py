@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Array, Node, Shape
-from minilite.ops.base import Int8, Op, operator, refuse
+from minilite.ops.base import Int8, Mask, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -18,6 +18,7 @@ from minilite.ops.checks import (
     check_same_type,
     integers,
 )
+from minilite.ops.fields import field_of_move
 from minilite.ops.moves import Move, Rearrangement
 from minilite.shapes import broadcast
 
@@ -134,6 +135,13 @@ class ReverseSequence(Op):
                 tensor=node.input(1),
             )
         return values.astype(np.int64)
+
+    where = (1,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_move(self, node, inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, lengths = inputs

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     Types,
     check_activation,
@@ -21,9 +21,11 @@ from minilite.ops.checks import (
     check_same_quantization,
     check_types,
 )
+from minilite.ops.fields import Terms, field_of_window, places, taken
 from minilite.ops.lowering import grain, kernel_window
 from minilite.quantization import integer_range, is_quantized, output_range
 from minilite.shapes import Window, padded_size
+from minilite.telling import tell
 
 _F32, _I16 = TensorType.FLOAT32, TensorType.INT16
 
@@ -97,7 +99,33 @@ class _Pool(Op):
         assert x is not None
         pooled = self._pool(x, pooling_geometry(node.input(0).shape, node.options))
         limits = output_range(node.options.fused_activation_function, node.output)
-        return (np.clip(pooled, *limits).astype(x.dtype),)
+        clamped = np.clip(pooled, *limits).astype(x.dtype)
+        tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
+        return (clamped,)
+
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return (field_of_window(pooling_geometry(node.input(0).shape, node.options), wanted[0]),)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        (x,) = inputs
+        assert x is not None
+        seen = places(field[0])
+        factors = None if self.compares else np.full(len(seen), 1 / max(len(seen), 1))
+        return Terms(self.meaning, 0, seen, self._values(taken(x, seen)), factors)
+
+    compares: ClassVar[bool] = False
+    """Whether a window's pixels are compared rather than added."""
+    meaning: ClassVar[str] = "the mean of the pixels inside the picture"
+
+    def _values(self, pixels: Array) -> Array:
+        """What is added of each pixel."""
+        return pixels
 
     def _pool(self, x: Array, geometry: Window) -> Array:
         raise NotImplementedError
@@ -163,6 +191,10 @@ class AveragePool2D(_Pool):
         sums, counts = _sums(x.astype(np.int64) if integer else x, geometry)
         means: Array
         means = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts) if integer else sums / counts
+        tell("sum of pixels", sums)
+        rounded = ", ties away from zero" if integer else ""
+        exact = (lambda: sums / counts) if integer else None
+        tell(f"/ {{count}} pixels{rounded}", means, count=counts, unrounded=exact)
         return means
 
     def _kernel(self, node: Node, geometry: Window) -> Any:
@@ -190,10 +222,16 @@ class L2Pool2D(_Pool):
     """Root of the mean square of the pixels of a window, float32 only (TFLite's ``reference/pooling.h``)."""
 
     types = ((_F32, _F32),)
+    meaning = "the mean of the squares of the pixels inside the picture, of which the root is taken"
+
+    def _values(self, pixels: Array) -> Array:
+        return pixels * pixels
 
     def _pool(self, x: Array, geometry: Window) -> Array:
         sums, counts = _sums(x * x, geometry)
         roots: Array = np.sqrt(sums / counts)
+        tell("sum of squares", sums)
+        tell("the root of it / {count} pixels", roots, count=counts)
         return roots
 
     def _kernel(self, node: Node, geometry: Window) -> Any:
@@ -210,12 +248,15 @@ class MaxPool2D(_Pool):
     """
 
     int8 = Int8(same_scale=True)
+    compares = True
+    meaning = "the largest of the pixels inside the picture"
 
     def _pool(self, x: Array, geometry: Window) -> Array:
         largest = np.full(geometry.output_shape, lowest(x.dtype), x.dtype)
         for tap in geometry.taps():
             here, pixels = largest[tap.outputs], x[tap.inputs]
             np.copyto(here, pixels, where=pixels > here)
+        tell("the largest pixel", largest)
         return largest
 
     def _kernel(self, node: Node, geometry: Window) -> Any:

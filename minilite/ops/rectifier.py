@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Int8, Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Mask, Op, operator, refuse
 from minilite.ops.binary import centred
 from minilite.ops.checks import check_arity, check_quantized, check_types
 from minilite.ops.element_map import ElementMap, map_step
+from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
     integer_range,
@@ -44,6 +45,8 @@ class _Clamp(ElementMap):
 
     types: ClassVar[tuple[TensorType, ...]] = (_F32, _U8, _I8)
     limits: ClassVar[tuple[float, float]]
+
+    tells_elements = True
 
     def map_numbers(self, node: Node, x: Array) -> Array:
         return np.clip(x, *self.limits)
@@ -166,6 +169,11 @@ class Prelu(Op):
                 tensor=alpha,
             )
         return (x.shape,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_broadcast(inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, alpha = inputs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     NUMBERS,
     check_arity,
@@ -20,6 +20,7 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.fields import Places, Terms, nothing, places, taken
 from minilite.ops.lowering import LEAST_CHUNKS, SMALL_STEP, grain, shifts_fit
 from minilite.quantization import (
     Int64Array,
@@ -27,8 +28,10 @@ from minilite.quantization import (
     is_quantized,
     multiply_by_reduced_multiplier_single_rounding,
     quantize_multiplier,
+    real_zero,
     requantize,
 )
+from minilite.telling import tell
 
 if TYPE_CHECKING:
     from minilite_kernels.reduction import Layout
@@ -91,6 +94,34 @@ class _Reduction(Op):
         axes = self.axes(node, values.ravel().tolist())
         reduced = self._reduce(node, _rows(x, axes))
         return (reduced.reshape(self._output_shape(node, axes)),)
+
+    tells_elements = True
+
+    where = (1,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x, values = inputs
+        assert x is not None
+        assert values is not None
+        axes = self.axes(node, values.ravel().tolist())
+        kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+        field = nothing(inputs)
+        field[0] = np.broadcast_to(wanted[0].reshape(kept), x.shape).copy()
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x = inputs[0]
+        assert x is not None
+        seen = places(field[0])
+        return self._terms(node, seen, taken(x, seen))
+
+    def _terms(self, node: Node, seen: Places, values: Array) -> Terms | None:
+        """The terms of an element that is reduced from these."""
+        return Terms(f"what {node.operator.name} looks at", 0, seen, values)
 
     def _reduce(self, node: Node, rows: Array) -> Array:
         """``rows`` [*kept axes, elements] reduced along the last axis."""
@@ -199,8 +230,20 @@ class _Addition(_Reduction):
         assert quantization is not None
         # Of 32 bits in C; what overflows is lost.
         sums = (rows.sum(axis=-1, dtype=np.int64) - quantization.zero_point * length).astype(np.int32)
+        tell(f"sum of {length} elements - {length} times the zero point {quantization.zero_point}", sums)
         limits = integer_range(node.output.dtype)
         return requantize(sums, *self.scaling(node, length), node.output, limits)
+
+    def _terms(self, node: Node, seen: Places, values: Array) -> Terms | None:
+        factors = np.full(len(seen), self._share(len(seen)))
+        if not is_quantized(node.input(0)):
+            return Terms("elements added", 0, seen, values, factors)
+        zero = real_zero(node.input(0))
+        return Terms(f"elements - {zero} added", 0, seen, values.astype(np.int64) - zero, factors)
+
+    def _share(self, length: int) -> float:
+        """What each of so many elements is multiplied by."""
+        return 1.0
 
     def _lower_sum(self, node: Node, lowering: Lowering, *, mean: bool) -> bool:
         from minilite_kernels import reduction
@@ -267,6 +310,9 @@ class Mean(_Addition):
         sums: Int64Array = np.asarray(np.add.reduce(rows, axis=-1, dtype=np.int64))
         means: Int64Array = sums // length + ((sums < 0) & (sums % length != 0))
         return means.astype(rows.dtype)
+
+    def _share(self, length: int) -> float:
+        return 1 / max(length, 1)
 
     def scaling(self, node: Node, length: int) -> tuple[int, int]:
         multiplier, shift = super().scaling(node, length)
@@ -342,7 +388,9 @@ class ReduceProd(_Reduction):
         for i in range(1, length):
             product = _scaled_product(product * factors[..., i], multiplier, shift)
         product = _scaled_product(product, multiplier, shift)
-        return np.clip(product + b.zero_point, *limits).astype(rows.dtype)
+        clamped = np.clip(product + b.zero_point, *limits)
+        tell("+ zero point {zero_point}, clamp to the type", clamped, zero_point=b.zero_point)
+        return clamped.astype(rows.dtype)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels.reduction import reduce_prod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
-from minilite.ops.base import Int8, Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Mask, Op, operator, refuse
 from minilite.ops.checks import (
     check_arity,
     check_axis,
@@ -16,6 +16,7 @@ from minilite.ops.checks import (
     check_same_type,
     integers,
 )
+from minilite.ops.fields import nothing
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class _Reshaping(Op):
         assert x is not None
         assert shape is not None
         return (x.reshape(shape).copy(),)
+
+    where = (1,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x = inputs[0]
+        assert x is not None
+        return (wanted[0].reshape(x.shape), *nothing(inputs[1:]))
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         if node.output.type is TensorType.STRING or self.output_shapes(node) == (None,):

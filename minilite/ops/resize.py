@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import check_arity, check_rank, check_types, constant_integers
+from minilite.ops.fields import Terms, field_of_move, nothing, taken
 from minilite.ops.lowering import grain
 from minilite.quantization import round_half_away
+from minilite.telling import tell
 
 _TYPES = tuple(
     (t, TensorType.INT32, t)
@@ -110,6 +112,8 @@ class _Resize(Op):
     least: int
     """The smallest height and width that can be asked for."""
 
+    where = (1,)
+
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (2, 2))
         check_types(node, _TYPES)
@@ -161,19 +165,59 @@ class ResizeBilinear(_Resize):
         if x.shape[1:3] in ((1, 1), (out_h, out_w)):
             # Nothing lies between: copied, as what is mixed with nothing, so that infinities stay.
             return (np.broadcast_to(x, (len(x), out_h, out_w, x.shape[3])),)
+        rows, columns, one = _tables(node, x, (out_h, out_w))
         if x.dtype in _FIXED:
-            rows = interpolation_fixed_point(x.shape[1], out_h, node.options)
-            columns = interpolation_fixed_point(x.shape[2], out_w, node.options)
-            one = 1 << FIXED_POINT_BITS
             fixed = _interpolate(x.astype(np.int64), rows, columns, one)
             half = one * one // 2
-            return ((np.sign(fixed) * ((np.abs(fixed) + half) // (one * one))).astype(x.dtype),)
-        real = np.float32 if x.dtype == np.uint8 else x.dtype
-        rows = interpolation(x.shape[1], out_h, node.options, real)
-        columns = interpolation(x.shape[2], out_w, node.options, real)
-        result = _interpolate(x.astype(real), rows, columns, np.float32(1))
+            result = np.sign(fixed) * ((np.abs(fixed) + half) // (one * one))
+            tell(f"sum of pixels with weights in units of 1/{one * one}", fixed)
+            tell(f"/ {one * one}, ties away from zero", result, unrounded=lambda: fixed / (one * one))
+            return (result.astype(x.dtype),)
+        real = _interpolate(x.astype(columns[2].dtype), rows, columns, one)
+        tell("sum of pixels with their weights", real)
+        if x.dtype != np.uint8:
+            return (real,)
         # Adding one half and cutting off is what TFLite does for every integer that comes this way.
-        return ((result + np.float32(0.5)).astype(x.dtype) if x.dtype == np.uint8 else result,)
+        rounded = (real + np.float32(0.5)).astype(x.dtype)
+        tell("+ 0.5, cut off", rounded, unrounded=lambda: real)
+        return (rounded,)
+
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x = inputs[0]
+        assert x is not None
+        (upper, lower, _), (left, right, _), _ = _tables(node, x, wanted[0].shape[1:3])
+        field = nothing(inputs)
+        rows = np.zeros((len(x), x.shape[1], *wanted[0].shape[2:]), np.bool_)
+        for place, pair in enumerate(zip(upper, lower, strict=True)):
+            for row in pair:
+                rows[:, row] |= wanted[0][:, place]
+        pixels = np.zeros(x.shape, np.bool_)
+        for place, pair in enumerate(zip(left, right, strict=True)):
+            for column in pair:
+                pixels[:, :, column] |= rows[:, :, place]
+        field[0] = pixels
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x = inputs[0]
+        assert x is not None
+        rows, columns, one = _tables(node, x, node.output.shape[1:3])
+        image, y_out, x_out, channel = place
+        # Two of the four are one where a weight is 0, or at a border.
+        weights: dict[tuple[int, ...], float] = {}
+        for y, dy in _neighbours(rows, y_out, one):
+            for column, dx in _neighbours(columns, x_out, one):
+                at = (image, y, column, channel)
+                weights[at] = weights.get(at, 0.0) + dy * dx
+        seen = np.array(sorted(weights), np.int64)
+        factors = np.array([weights[at] for at in sorted(weights)])
+        return Terms("pixels with their weights", 0, seen, taken(x, seen), factors)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import resize
@@ -229,6 +273,24 @@ _FIXED = (np.int8, np.int16)
 """Types of pictures that are interpolated in fixed point."""
 
 
+def _tables(node: Node, x: Array, size: Shape) -> tuple[Interpolation, Interpolation, Any]:
+    """Rows and columns for a new height and width, and what the weights of two neighbours add up to."""
+    pairs = tuple(zip(x.shape[1:3], size, strict=True))
+    if x.dtype in _FIXED:
+        rows, columns = (interpolation_fixed_point(*pair, node.options) for pair in pairs)
+        return rows, columns, 1 << FIXED_POINT_BITS
+    real = np.float32 if x.dtype == np.uint8 or x.dtype.kind != "f" else x.dtype
+    rows, columns = (interpolation(*pair, node.options, real) for pair in pairs)
+    return rows, columns, np.float32(1)
+
+
+def _neighbours(table: Interpolation, place: int, one: Any) -> list[tuple[int, float]]:
+    """The input positions around an output position, with their weights as shares of 1."""
+    lower, upper, distance = (values[place] for values in table)
+    share = float(distance) / float(one)
+    return [(int(lower), 1 - share), (int(upper), share)]
+
+
 def _interpolate(x: Array, rows: Interpolation, columns: Interpolation, one: Any) -> Array:
     """Weighted sum of four neighbours; products and sums in TFLite's order, which decides the last bit."""
     top, bottom, dy = rows
@@ -256,6 +318,11 @@ class ResizeNearestNeighbor(_Resize):
     options = ResizeNearestNeighborOptions
     int8 = Int8(same_scale=True)
     least = 0
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_move(self, node, inputs, wanted[0])
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         x, size = inputs

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Op, operator, refuse
+from minilite.ops.base import Mask, Op, operator, refuse
 from minilite.ops.checks import check_arity, check_broadcast, check_types
+from minilite.ops.fields import stretched
 
 BOOL, INT64 = TensorType.BOOL, TensorType.INT64
 _CHOSEN = tuple(kind for kind in TensorType if kind.bits in (8, 16, 32, 64))
@@ -42,6 +43,16 @@ class _Select(Op):
         if condition.size == x.size == y.size == 1 and not node.output.is_dynamic:
             return (np.where(condition, x, y).reshape(shape),)
         return (np.where(self.spread(condition, x), x, y),)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        condition, x, y = inputs
+        assert condition is not None
+        assert x is not None
+        assert y is not None
+        chosen = stretched(wanted[0], self.spread(condition, x).shape).reshape(condition.shape)
+        return chosen, stretched(wanted[0], x.shape), stretched(wanted[0], y.shape)
 
     def spread(self, condition: Array, x: Array) -> Array:
         """The condition in a shape that broadcasts against ``x``."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import Int8, Lowering, Op, operator, refuse
+from minilite.ops.base import Int8, Lowering, Mask, Op, operator, refuse
 from minilite.ops.checks import (
     NUMBERS,
     check_arity,
@@ -21,7 +21,9 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.fields import Terms, nothing, places, taken
 from minilite.ops.lowering import grain
+from minilite.telling import tell
 
 _INDICES = (TensorType.INT32, TensorType.INT64)
 
@@ -108,7 +110,31 @@ class _ArgSelect(Op):
         assert axis is not None
         position = self._axis(node, int(axis.ravel()[0]))
         best = self.extreme.reduce(x, axis=position, keepdims=True)
+        tell("the first place of {best}", np.argmax(x == best, axis=position), best=best.squeeze(position))
         return (np.argmax(x == best, axis=position).astype(node.output.dtype),)
+
+    tells_elements = True
+
+    where = (1,)
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        x, axis = inputs
+        assert x is not None
+        assert axis is not None
+        position = self._axis(node, int(axis.ravel()[0]))
+        field = nothing(inputs)
+        field[0] = np.broadcast_to(np.expand_dims(wanted[0], position), x.shape).copy()
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x = inputs[0]
+        assert x is not None
+        seen = places(field[0])
+        return Terms("what is compared", 0, seen, taken(x, seen))
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import selection

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from minilite.fixed_point import exp_on_negative_values, log_of_at_least_one, reciprocal
 from minilite.graph import Array, Node, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding, ulps
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_arity, check_quantized, check_scale, check_types, check_zero_point
+from minilite.ops.fields import field_of_rows
 from minilite.ops.lookup import apply_interpolated, interpolation_table
 from minilite.ops.lowering import grain
 from minilite.quantization import (
@@ -28,6 +29,7 @@ from minilite.quantization import (
     saturate,
     saturating_rounding_doubling_high_mul,
 )
+from minilite.telling import tell
 
 _F32, _U8, _I8, _I16 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16
 
@@ -85,10 +87,19 @@ class _AlongRows(Op):
                 tensor=x,
             )
 
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        return field_of_rows(inputs, wanted[0])
+
     def _differences(self, x: Array) -> Int64Array:
         """To the largest of each row; the rows of x [..., depth]."""
         wide = x.astype(np.int64)
-        differences: Int64Array = wide - np.max(wide, axis=-1, keepdims=True)
+        largest = np.max(wide, axis=-1, keepdims=True)
+        differences: Int64Array = wide - largest
+        tell("- {largest}, the largest of the row", differences, largest=largest)
         return differences
 
 
@@ -143,21 +154,35 @@ class Softmax(_AlongRows):
             return (self._int16(node, x),)
         if is_quantized(node.input(0)):
             return (self._bytes(node, x),)
-        differences = (x - np.max(x, axis=-1, keepdims=True)) * np.float32(node.options.beta)
+        largest, beta = np.max(x, axis=-1, keepdims=True), np.float32(node.options.beta)
+        differences = (x - largest) * beta
+        tell("(x - {largest}, the largest of the row) * beta {beta}", differences, largest=largest, beta=beta)
         exponentials = np.exp(differences)
-        return (exponentials / exponentials.sum(axis=-1, keepdims=True),)
+        tell("exp", exponentials)
+        total = exponentials.sum(axis=-1, keepdims=True)
+        shares = exponentials / total
+        tell("/ {total}, the sum of the row's", shares, total=total)
+        return (shares,)
 
     def _bytes(self, node: Node, x: Array) -> Array:
         scaling = exponent_scaling(node, node.options.beta)
         differences = self._differences(x)
         counts = differences >= scaling.least
         exponentials = np.where(counts, exp_on_negative_values(_exponents(differences, scaling), 5, 32), 0)
-        scale, bits = reciprocal(_sum_of_exponentials(exponentials))
+        tell("exp in 2**31sts, 0 below a difference of {least}", exponentials, least=scaling.least)
+        total = _sum_of_exponentials(exponentials)
+        tell("the sum of the row's, in 2**19ths", total)
+        scale, bits = reciprocal(total)
         target = node.output.dtype
         products = saturating_rounding_doubling_high_mul(scale, exponentials)
-        steps = rounding_divide_by_pot(products, bits - 19 + 31 - 8 * target.itemsize)
+        tell("exp * {scale} / 2**31, the reciprocal of the sum", products, scale=scale)
+        shift = bits - 19 + 31 - 8 * target.itemsize
+        steps = rounding_divide_by_pot(products, shift)
+        tell("/ 2**{shift}, ties away from zero", steps, shift=shift, unrounded=lambda: products / 2.0**shift)
         low, high = integer_range(target)
-        return np.where(counts, np.clip(steps + low, low, high), low).astype(target)
+        codes = np.where(counts, np.clip(steps + low, low, high), low).astype(target)
+        tell("+ {low}, clamp to {low} ... {high}", codes, low=low, high=high)
+        return codes
 
     def _int16(self, node: Node, x: Array) -> Array:
         exponentials = int16_exponentials(node, self._differences(x)).astype(np.int64)
@@ -170,7 +195,12 @@ class Softmax(_AlongRows):
         inverse = apply_interpolated(reciprocals, place).astype(np.int64)
         shift = 31 - zeros
         steps = (exponentials * inverse + (np.int64(1) << (shift - 1))) >> shift
-        return saturate(np.maximum(steps, 0), np.int16)
+        tell("exp in 2**15ths", exponentials)
+        tell("* {inverse}, the reciprocal of the row's sum {total}, / 2**{shift}, ties up", steps,
+             inverse=inverse, total=total, shift=shift)  # fmt: skip
+        codes = saturate(np.maximum(steps, 0), np.int16)
+        tell("clamp to 0 ... 32767", codes)
+        return codes
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import softmax
@@ -245,6 +275,8 @@ class LogSoftmax(_AlongRows):
     float32; uint8 and int8 in gemmlowp's fixed point, with the output scale 1/16 and the largest value
     as zero point.
     """
+
+    tells_elements = False
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))

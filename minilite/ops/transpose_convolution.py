@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilite.graph import Activation, Array, Node, Padding, Shape, TensorType
-from minilite.ops.base import EXACT, Int8, Lowering, Op, Tolerance, operator, refuse, rounding
+from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding
 from minilite.ops.checks import (
     check_activation,
     check_arity,
@@ -21,12 +21,14 @@ from minilite.ops.checks import (
     check_types,
     constant_integers,
 )
+from minilite.ops.convolution import RANGE_OF_PICTURE
 from minilite.ops.convolution_parameters import (
     has_wide_sums,
     quantized_multipliers,
     weight_scales,
     zero_points,
 )
+from minilite.ops.fields import Terms, nothing, products, some
 from minilite.ops.hybrid import is_hybrid
 from minilite.ops.raw_options import raw_integers, raw_padding, raw_positive
 from minilite.ops.transpose_convolution_steps import lower_transposed
@@ -38,6 +40,7 @@ from minilite.quantization import (
     requantize_wide,
 )
 from minilite.shapes import Window, padded_size
+from minilite.telling import tell
 
 _F32, _U8, _I8, _I16 = TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8, TensorType.INT16
 _I32, _I64 = TensorType.INT32, TensorType.INT64
@@ -139,10 +142,65 @@ class _TransposeConvolution(Op):
             zero_x, zero_w = zero_points(node)
             sums = _accumulate(x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w, forward)
             totals = sums.astype(np.int64) + (0 if bias is None else bias)
+            tell("sum of products", sums)
+            tell("+ bias {bias}", totals, bias=0 if bias is None else bias)
             scale = requantize_wide if has_wide_sums(node) else requantize
             return (scale(totals, *quantized_multipliers(node), node.output, limits),)
         sums = _accumulate_hybrid(node, x, w, forward) if is_hybrid(node) else _accumulate(x, w, forward)
-        return (np.clip(sums if bias is None else sums + bias, *limits),)
+        added = sums if bias is None else sums + bias
+        tell("sum of products", sums)
+        tell("+ bias {bias}", added, bias=0 if bias is None else bias)
+        clamped = np.clip(added, *limits)
+        tell("clamp to {low} ... {high}", clamped, low=limits[0], high=limits[1])
+        return (clamped,)
+
+    tells_elements = True
+
+    def receptive_field(
+        self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
+    ) -> tuple[Mask | None, ...] | None:
+        picture, weights, bias = self.order
+        forward = forward_window(self._as_convolution(node, wanted[0].shape))
+        field = nothing(inputs)
+        pixels, filters = field[picture], field[weights]
+        assert pixels is not None
+        assert filters is not None
+        for tap in forward.taps():
+            met = wanted[0][tap.inputs]
+            pixels[tap.outputs] |= met.any(axis=-1, keepdims=True)
+            filters[:, tap.y, tap.x] = some(met, 0, 1, 2)[:, None]
+        if bias < len(inputs) and inputs[bias] is not None:
+            field[bias] = some(wanted[0], 0, 1, 2)
+        return tuple(field)
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        picture, weights, _ = self.order
+        x, w = inputs[picture], inputs[weights]
+        assert x is not None
+        assert w is not None
+        node = self._as_convolution(node, node.output.shape)
+        if is_hybrid(node):
+            return None  # each product is scaled before it is added
+        meaning = "x * w"
+        if is_quantized(node.input(0)):
+            zero_x, zero_w = zero_points(node)
+            x, w = x.astype(np.float64) - zero_x, w.astype(np.float64) - zero_w
+            meaning = f"(x - {zero_x}) * (w - {zero_w})"
+        # The first pixel that an output meets, it meets with the last tap.
+        filters, backwards = field[weights], list(field)
+        assert filters is not None
+        backwards[weights] = filters[:, ::-1, ::-1]
+        found = products(meaning, backwards, x, w[:, ::-1, ::-1], (picture, weights))
+        assert found.factor_places is not None
+        turned = found.factor_places.copy()
+        turned[:, 1:3] = np.array(w.shape[1:3]) - 1 - turned[:, 1:3]
+        return replace(found, factor_places=turned)
+
+    def remarks(self, node: Node) -> tuple[str, ...]:
+        hybrid = is_hybrid(self._as_convolution(node, node.output.shape))
+        return (RANGE_OF_PICTURE,) if hybrid else ()
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         node = self._as_convolution(node, node.output.shape)
@@ -213,6 +271,7 @@ class TransposeConv(_TransposeConvolution):
 
     options = TransposeConvOptions
     int8 = Int8(filter=1, bias=3)
+    where = (0,)
     order = (2, 1, 3)
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:

@@ -200,6 +200,8 @@ class Exp(ElementMap):
 
     types = (_F32, _I8, _I16)
 
+    tells_elements = True
+
     def check_quantization(self, node: Node) -> None:
         check_quantized(node, node.input(0))
         check_quantized(node, node.output)
