@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from minilite.catalogue import FoundModel, find_model
 from minilite.cli._console import progress_bar
 
 if TYPE_CHECKING:
+    from minilite.graph import Array
     from minilite.model import Model
 
 
@@ -37,6 +38,33 @@ def open_model(
         return load(
             found.path, backend=backend, threads=threads, progress=progress, allow_missing=allow_missing
         )
+
+
+def warm_up(model: Model, inputs: list[Array], source: str) -> None:
+    """Get ready for inputs of these shapes; an error says which sizes the file leaves open."""
+    from minilite.errors import PrepareError
+
+    try:
+        model.warm_up([value.shape for value in inputs])
+    except PrepareError as error:
+        tensors = [model.graph.main.tensors[i] for i in model.graph.main.inputs]
+        declared = [(t.name, t.shape_signature) for t in tensors if -1 in t.shape_signature]
+        if not declared:
+            raise
+        named = ", ".join(f"{name!r} {_sizes(signature)}" for name, signature in declared)
+        given = ", ".join(_sizes(value.shape) for value in inputs)
+        raise PrepareError(
+            f"{error}\nThe file leaves sizes open: {named}; --input {source} gave {given}. "
+            "Give an .npy or .npz of a shape that fits.",
+            op_index=error.op_index,
+            op_name=error.op_name,
+            tensor=error.tensor,
+            rule=error.rule,
+        ) from error
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
 
 
 @contextmanager

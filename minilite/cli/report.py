@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from minilite.images import Picture
 
 
 def command(
@@ -30,8 +33,9 @@ def command(
     from dataclasses import asdict
 
     from minilite.cli._console import Printer, print_json, progress_bar
-    from minilite.cli._loading import locate, open_model
+    from minilite.cli._loading import locate, open_model, warm_up
     from minilite.debug.report import write_report
+    from minilite.inputs import read_inputs
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--output {output}: the report is a page, give it the suffix .html")
@@ -39,11 +43,15 @@ def command(
         raise typer.BadParameter(f"--output {output}: there is no folder {output.parent}, make it first")
     found = locate(model)
     with open_model(found, backend=backend, threads=threads) as opened, progress_bar() as show:
+        inputs = read_inputs(source, opened.graph)
+        warm_up(opened, inputs, source)
         written = write_report(
             opened,
-            source,
+            inputs,
             output,
             title=found.path.stem if found.known is None else found.known.name,
+            source=Path(source).name,
+            photo=_photo(source),
             known=found.known,
             budget=int(megabytes * 1e6),
             progress=show,
@@ -58,3 +66,13 @@ def command(
     )
     if written.omitted:
         printer.line(f"left out to stay small: channels of {len(written.omitted)} tensors (--budget)")
+
+
+def _photo(source: str) -> Picture | None:
+    """The picture that the input was read from, if it was one."""
+    path = Path(source)
+    if path.suffix in (".npy", ".npz") or not path.is_file():
+        return None
+    from minilite.images import load_image
+
+    return load_image(path)

@@ -36,14 +36,14 @@ def command(
 ) -> None:
     """Run a model once and summarise its outputs."""
     from minilite.cli._console import Printer, print_json
-    from minilite.cli._loading import locate, open_model
+    from minilite.cli._loading import locate, open_model, warm_up
     from minilite.inputs import read_inputs
 
     if output is not None and output.suffix != ".npz":
         raise typer.BadParameter(f"--output {output}: the outputs go to an .npz file")
     opened = open_model(locate(model), backend=backend, threads=threads, allow_missing=allow_missing)
     inputs = read_inputs(source, opened.graph)
-    _warm_up(opened, inputs, source)
+    warm_up(opened, inputs, source)
     start = perf_counter()
     values = _run(opened, inputs, every)
     milliseconds = (perf_counter() - start) * 1e3
@@ -60,28 +60,6 @@ def command(
     printer.line(f"{milliseconds:.1f} ms, {opened.backend}")
     if output is not None:
         printer.line(f"written: {output}")
-
-
-def _warm_up(model: Model, inputs: list[Array], source: str) -> None:
-    from minilite.errors import PrepareError
-
-    try:
-        model.warm_up([value.shape for value in inputs])
-    except PrepareError as error:
-        tensors = [model.graph.main.tensors[i] for i in model.graph.main.inputs]
-        declared = [(t.name, t.shape_signature) for t in tensors if -1 in t.shape_signature]
-        if not declared:
-            raise
-        named = ", ".join(f"{name!r} {_text(list(signature))}" for name, signature in declared)
-        given = ", ".join(_text(list(value.shape)) for value in inputs)
-        raise PrepareError(
-            f"{error}\nThe file leaves sizes open: {named}; --input {source} gave {given}. "
-            "Give an .npy or .npz of a shape that fits.",
-            op_index=error.op_index,
-            op_name=error.op_name,
-            tensor=error.tensor,
-            rule=error.rule,
-        ) from error
 
 
 def _run(model: Model, inputs: list[Array], every: bool) -> dict[str, Array]:

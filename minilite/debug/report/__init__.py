@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minilite.catalogue import KnownModel
 from minilite.debug.report import masks, page
 from minilite.debug.report.data import Progress, Report, gather
 from minilite.errors import MiniliteError
-from minilite.images import Picture
-from minilite.inputs import read_inputs
+from minilite.graph import Array
 from minilite.model import Model
+
+if TYPE_CHECKING:
+    from minilite.images import Picture
 
 DEFAULT_BUDGET = 9_000_000
 """Bytes that the pictures of values may take in the file."""
@@ -19,35 +23,50 @@ DEFAULT_BUDGET = 9_000_000
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the file, its size, and what stands in it."""
+    """What was written.
+
+    Attributes
+    ----------
+    milliseconds:
+        Of an ordinary run.
+    segmentation:
+        Whether the photo is shown with what the model sees in it.
+    omitted:
+        Tensors of which the budget left something out, and how much is shown.
+    """
 
     path: Path
     bytes: int
     operators: int
     milliseconds: float
-    """Of an ordinary run."""
     segmentation: bool
     omitted: tuple[str, ...]
 
 
 def write_report(
     model: Model,
-    source: str,
+    inputs: Sequence[Array],
     output: Path,
     *,
     title: str,
+    source: str = "",
+    photo: Picture | None = None,
     known: KnownModel | None = None,
     budget: int = DEFAULT_BUDGET,
     progress: Progress = lambda done, total, what: None,
 ) -> Written:
-    """Run a model on an input and write what it did as one HTML file, which needs nothing else.
+    """Run a model and write what it did as one HTML file, which needs nothing else.
 
     Parameters
     ----------
-    source:
-        One of ``inputs.FORMS``; of a picture the segmentation is shown, too, if the model gives one.
+    inputs:
+        Values by position, as ``inputs.read_inputs`` gives them.
     output:
         The file; one of that name is replaced.
+    title, source:
+        What the model and its input are called.
+    photo:
+        The picture that the input was made of: its segmentation is shown, if the model gives one.
     known:
         What is known of the model: labels and normalisation.
     budget:
@@ -56,16 +75,17 @@ def write_report(
     Raises
     ------
     TensorValueError
-        The source does not fit the model.
+        The inputs do not fit the model.
     InvokeError
         An operator failed.
     MiniliteError
         The file cannot be written.
     """
-    report = make_report(model, source, title=title, known=known, budget=budget, progress=progress)
-    text = page.build(report)
+    report = make_report(
+        model, inputs, title=title, source=source, photo=photo, known=known, budget=budget, progress=progress
+    )
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(page.build(report), encoding="utf-8")
     except OSError as error:
         raise MiniliteError(f"{output}: cannot be written: {error.strerror}", rule="file") from error
     return Written(
@@ -80,28 +100,17 @@ def write_report(
 
 def make_report(
     model: Model,
-    source: str,
+    inputs: Sequence[Array],
     *,
     title: str,
+    source: str = "",
+    photo: Picture | None = None,
     known: KnownModel | None = None,
     budget: int = DEFAULT_BUDGET,
     progress: Progress = lambda done, total, what: None,
 ) -> Report:
     """What ``write_report`` writes, as data."""
-    inputs = read_inputs(source, model.graph)
-    report, store, _ = gather(
-        model, inputs, title=title, source=Path(source).name, budget=budget, progress=progress
-    )
-    photo = _photo(source)
+    report, store, _ = gather(model, inputs, title=title, source=source, budget=budget, progress=progress)
     found = None if photo is None else masks.segmented(model, known, photo)
     report.data["segmentation"] = None if found is None else masks.add_segmentation(found, store)
     return report
-
-
-def _photo(source: str) -> Picture | None:
-    path = Path(source)
-    if path.suffix in (".npy", ".npz") or not path.is_file():
-        return None
-    from minilite.images import load_image  # noqa: PLC0415 - only where there is a picture
-
-    return load_image(path)

@@ -65,7 +65,7 @@ def _filled(template: str, parts: Mapping[str, str]) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("minilite.debug.report") / "assets" / name).read_text(encoding="utf-8")
+    return (files("minilite.debug.report") / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

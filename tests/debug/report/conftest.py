@@ -11,6 +11,8 @@ from minilite.building import GraphBuilder, constant, tensor
 from minilite.debug.report import make_report
 from minilite.debug.report.data import Report
 from minilite.graph import Graph
+from minilite.images import load_image
+from minilite.inputs import read_inputs
 from minilite.model import Model
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -58,4 +60,5 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_report(small_model: Model, photo: Path) -> Report:
-    return make_report(small_model, str(photo), title=HOSTILE)
+    inputs = read_inputs(str(photo), small_model.graph)
+    return make_report(small_model, inputs, title=HOSTILE, source=HOSTILE, photo=load_image(photo))

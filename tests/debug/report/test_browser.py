@@ -77,7 +77,11 @@ def test_search_finds_and_jumps(opened: Any) -> None:
     assert opened.locator("#detail h2").text_content() == "LOGISTIC"
     assert opened.locator("#graph .node.selected .name").text_content() == "LOGISTIC"
     assert opened.locator("#graph .node.selected").is_visible()
-    opened.fill("#search", "gated")  # a tensor: who writes it, and who reads it
+    opened.fill("#search", "gated")  # a tensor: who writes it
+    assert opened.locator("#matches").text_content() == "1"
+    opened.fill("#search", "scores/bias")  # a constant: who reads it
+    assert opened.locator("#graph .node.match .number >> nth=0").text_content() == "#3"
+    opened.fill("#search", "=conv_2d")
     assert opened.locator("#matches").text_content() == "2"
     opened.fill("#search", "nobody has this")
     assert opened.locator("#matches").text_content() == "none"

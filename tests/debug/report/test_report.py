@@ -18,6 +18,7 @@ from minilite.debug.report import make_report, page, write_report
 from minilite.debug.report.data import Report
 from minilite.graph import Graph, TensorType
 from minilite.images import load_image
+from minilite.inputs import read_inputs
 from minilite.loader import load_graph
 from minilite.model import Model
 from minilite.ops.reshaping import SqueezeOptions
@@ -112,13 +113,14 @@ def test_the_mask_is_the_segmentation(small_report: Report, small_model: Model, 
 
 
 def test_without_a_photo_there_is_no_segmentation(small_model: Model) -> None:
-    report = make_report(small_model, "random:1", title="small")
+    report = make_report(small_model, read_inputs("random:1", small_model.graph), title="small")
     assert report.data["segmentation"] is None
     assert "mask" not in report.pictures
 
 
 def test_a_budget_is_kept_and_said(small_model: Model) -> None:
-    report = make_report(small_model, "random:0", title="small", budget=6_000)
+    inputs = read_inputs("random:0", small_model.graph)
+    report = make_report(small_model, inputs, title="small", budget=6_000)
     sheets = sum(len(text) for name, text in report.pictures.items() if name.startswith("sheet"))
     assert sheets <= 6_000
     assert report.data["omitted"]
@@ -131,7 +133,9 @@ def test_operators_that_a_run_joins_are_marked(model_path: Callable[[str], Path]
     noise = tmp_path / "noise.png"  # which compresses worst
     Image.fromarray(rng.integers(0, 256, (320, 400, 3), np.uint8)).save(noise)
     with minilite.load(model_path("deeplabv3_257_mv_gpu.tflite")) as model:
-        written = write_report(model, str(noise), tmp_path / "report.html", title="deeplabv3")
+        inputs = read_inputs(str(noise), model.graph)
+        photo = load_image(noise)
+        written = write_report(model, inputs, tmp_path / "report.html", title="deeplabv3", photo=photo)
     assert written.bytes == (tmp_path / "report.html").stat().st_size < LIMIT
     assert written.segmentation
     data = json.loads(_Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts["data"])
@@ -146,7 +150,7 @@ def test_operators_that_a_run_joins_are_marked(model_path: Callable[[str], Path]
 def test_models_of_other_kinds(model_path: Callable[[str], Path], name: str) -> None:
     """Loops and dynamic shapes, sound, signatures of several subgraphs."""
     with Model(load_graph(model_path(name)), backend="numpy") as model:
-        report = make_report(model, "random:0", title=name)
+        report = make_report(model, read_inputs("random:0", model.graph), title=name)
         subgraphs = report.data["subgraphs"]
         assert len(subgraphs) == len(model.graph.subgraphs)
         for shown, subgraph in zip(subgraphs, model.graph.subgraphs, strict=True):
@@ -158,7 +162,7 @@ def test_models_of_other_kinds(model_path: Callable[[str], Path], name: str) -> 
 
 def test_figures_of_booleans_are_numbers() -> None:
     graph = one_op("LOGICAL_NOT", [tensor((3,), TensorType.BOOL)], [tensor((3,), TensorType.BOOL)])
-    report = make_report(Model(graph, backend="numpy"), "zeros", title="booleans")
+    report = make_report(Model(graph, backend="numpy"), read_inputs("zeros", graph), title="booleans")
     figures = json.loads(page.json_text(report.data["subgraphs"][0]["tensors"][1]["stats"]))
     assert (figures["min"], figures["max"], figures["zeros"]) == (1, 1, 0)
     assert type(figures["min"]) is int
@@ -169,6 +173,6 @@ def test_texts_are_shown() -> None:
     options = SqueezeOptions(squeeze_dims=(0,))
     graph = one_op("SQUEEZE", [tensor((1, 2), text)], [tensor((2,), text)], options)
     model = Model(graph, backend="numpy")
-    report = make_report(model, "zeros", title="texts")
+    report = make_report(model, read_inputs("zeros", graph), title="texts")
     data: dict[str, Any] = report.data["subgraphs"][0]["tensors"][0]
     assert data["text"] == ["b''", "b''"]

@@ -143,7 +143,7 @@ function drawLegend() {
   for (const operator of subgraph().operators) counts.set(operator.name, (counts.get(operator.name) ?? 0) + 1);
   const names = [...counts.keys()].sort((a, b) => hueRank(a) - hueRank(b) || counts.get(b) - counts.get(a));
   const chips = names.slice(0, 9).map((name) =>
-    element("button", { class: `chip ${hue(name)}`, "aria-pressed": state.query === name, title: `Find ${name}`, onclick: () => toggleQuery(name) }, element("i"), name, element("small", {}, counts.get(name))),
+    element("button", { class: `chip ${hue(name)}`, "aria-pressed": state.query === `=${name}`, title: `Find ${name}`, onclick: () => toggleQuery(name) }, element("i"), name, element("small", {}, counts.get(name))),
   );
   if (names.length > 9) chips.push(element("span", { class: "chip more" }, `and ${names.length - 9} more types`));
   if (subgraph().operators.some((operator) => operator.joined)) {
@@ -157,7 +157,7 @@ function hueRank(name) {
 }
 
 function toggleQuery(name) {
-  setQuery(state.query === name ? "" : name);
+  setQuery(state.query === `=${name}` ? "" : `=${name}`);
 }
 
 // --- marks -------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ function markMatches() {
     known.element.classList.toggle("match", found);
   }
   for (const chip of graph.legend.querySelectorAll("button")) {
-    chip.setAttribute("aria-pressed", chip.title === `Find ${state.query}`);
+    chip.setAttribute("aria-pressed", `=${chip.title.slice("Find ".length)}` === state.query);
   }
   drawMap();
 }

@@ -135,7 +135,7 @@ function timeByType() {
   const types = [...sums].sort(([, a], [, b]) => b.ms - a.ms);
   const most = types[0]?.[1].share || 1;
   const find = (name) => {
-    setQuery(name);
+    setQuery(`=${name}`);
     change({ view: "graph", subgraph: 0 });
   };
   return element(
@@ -165,5 +165,5 @@ function remarksOnRun() {
     ...report.notes,
   ];
   if (report.omitted.length) lines.push(`To keep this file small, pictures leave out channels of ${report.omitted.length} tensors (those whose values spread least): ${report.omitted.slice(0, 6).join("; ")}${report.omitted.length > 6 ? " …" : ""}. Statistics and histograms are of all values. A larger --budget shows more.`);
-  return element("section", { class: "footnotes" }, element("h3", {}, "Remarks"), element("ul", {}, lines.map((line) => element("li", {}, line))), element("p", { class: "quiet" }, element("kbd", {}, "/"), " find  ", element("kbd", {}, "1"), element("kbd", {}, "2"), element("kbd", {}, "3"), " views  ", element("kbd", {}, "["), element("kbd", {}, "]"), " operators in order  ", element("kbd", {}, "Esc"), ` back · minilite ${report.minilite}`));
+  return element("section", { class: "footnotes" }, element("h3", {}, "Remarks"), element("ul", {}, lines.map((line) => element("li", {}, line))), element("p", { class: "quiet" }, element("kbd", {}, "/"), " find, ", element("kbd", {}, "=CONV_2D"), " a type alone  ", element("kbd", {}, "1"), element("kbd", {}, "2"), element("kbd", {}, "3"), " views  ", element("kbd", {}, "["), element("kbd", {}, "]"), " operators in order  ", element("kbd", {}, "Esc"), ` back · minilite ${report.minilite}`));
 }

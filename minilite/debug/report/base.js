@@ -61,13 +61,18 @@ function uses() {
   return usesBySubgraph.get(state.subgraph);
 }
 
-/** Whether an operator's number, type, or a name or number of its tensors has every word of the query. */
+/**
+ * Whether an operator has every word of the query in its number, its type, or the name of a tensor that it
+ * makes or is the one to hold: what others make is found there. `=CONV_2D` is that type and no other.
+ */
 function matches(operator, query = state.query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return true;
-  const names = [...operator.outputs, ...operator.inputs].map((number) => tensorAt(number)?.name ?? "");
+  const { writer } = uses();
+  const own = [...operator.outputs, ...operator.inputs.filter((number) => !writer.has(number))];
+  const names = own.map((number) => tensorAt(number)?.name ?? "");
   const text = `#${operator.i} ${operator.name} ${names.join(" ")}`.toLowerCase();
-  return words.every((word) => (/^\d+$/.test(word) ? String(operator.i) === word || text.includes(word) : text.includes(word)));
+  return words.every((word) => (word.startsWith("=") ? operator.name.toLowerCase() === word.slice(1) : text.includes(word)));
 }
 
 // --- colours of operator types ------------------------------------------------------------------------
