@@ -110,7 +110,7 @@ def sum_on_tiles(
     values: Any, rows: int, stride: int, weights: Any, initial: Any, left: int, columns: int, sums: Any
 ) -> None:
     """``sums[r * AT_ONCE + c] = initial[left + c] + sum_k values[r, k] * weights[left + c, k]``, int32."""
-    multiply_lanes(values, rows, stride, weights, initial, left, columns, sums, 0, AT_ONCE, keep_sums, ())
+    multiply_lanes(values, 0, rows, stride, weights, initial, left, columns, sums, 0, AT_ONCE, keep_sums, ())
 
 
 @helper

@@ -198,10 +198,13 @@ def convolve_hybrid(
             initial[i] = -(zero + 128) * totals[i]
         operands = (factors, set_factors(factors, scales, row_scales[row], together), bias, low, high)
         for group in range(groups):
-            gather_lanes(x, patches, stride, zero, -128, w, group * channels, channels, begin, end)
+            source, place = gather_lanes(
+                x, patches, stride, zero, -128, w, group * channels, channels, begin, end
+            )
             first, target = group * padded, begin * out_c + group * columns
             multiply_lanes(
-                patches,
+                source,
+                place,
                 end - begin,
                 stride,
                 weights,

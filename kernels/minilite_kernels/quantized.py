@@ -72,6 +72,7 @@ def multiply_tile(
 @helper
 def multiply_lanes(
     x: Any,
+    x_offset: int,
     rows: int,
     depth: int,
     weights: Any,
@@ -86,8 +87,8 @@ def multiply_lanes(
 ) -> None:
     """``out[r, c] = finish(initial[c] + sum_k x[r, k] * weights[c, k])``.
 
-    ``x`` unsigned bytes or int16 [rows, depth], depth padded to whole lanes; rows of ``out`` are
-    ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin. ``finish(tile,
+    ``x`` unsigned bytes or int16 [rows, depth] at ``x_offset``, depth padded to whole lanes; rows of ``out``
+    are ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin. ``finish(tile,
     operands, column, row, last)`` makes values of the output from a tile of int32 sums.
     """
     for column in range(0, columns, PANEL):
@@ -96,7 +97,7 @@ def multiply_lanes(
         valid = columns - column
         for row in range(0, rows, ROWS):
             last = min(ROWS, rows - row) - 1
-            start = row * depth
+            start = x_offset + row * depth
             target = out_offset + row * out_stride + column
             if valid > WIDTH:
                 tile = simd.broadcast_row(initial, packed, ROWS, VECTORS)
@@ -120,12 +121,37 @@ def gather_lanes(
     channels: int,
     start: int,
     stop: int,
-) -> None:
-    """``gather_patches`` for ``multiply_lanes``: rows ``stride`` apart, bytes made unsigned by ``flip``."""
-    gather_patches(x, patches, stride, x.dtype.type(fill), w, channel, channels, start, stop)
-    if flip != 0:
-        for i in range((stop - start) * stride):
-            patches[i] = x.dtype.type(patches[i] ^ flip)
+) -> tuple[Any, int]:
+    """Rows for ``multiply_lanes``, ``stride`` apart, bytes made unsigned by ``flip``: where they begin.
+
+    They are gathered as by ``gather_patches``, or, where a picture is a matrix of them already, lie in it.
+    """
+    matrix = is_matrix(w) and channels == stride and channels == w.in_c
+    if matrix and flip == 0:
+        return x, start * stride
+    size = (stop - start) * stride
+    if matrix:
+        flip_bytes(x[start * stride : stop * stride], patches, flip)
+    else:
+        gather_patches(x, patches, stride, x.dtype.type(fill), w, channel, channels, start, stop)
+        if flip != 0:
+            flip_bytes(patches[:size], patches, flip)
+    return patches, 0
+
+
+@helper
+def is_matrix(w: Window) -> bool:
+    """Whether each output pixel sees the input pixel of its number alone."""
+    taps, strides = w.kernel_h * w.kernel_w, w.stride_h * w.stride_w
+    return taps == 1 and strides == 1 and w.out_h == w.in_h and w.out_w == w.in_w
+
+
+@helper
+def flip_bytes(x: Any, out: Any, flip: int) -> None:
+    """``x`` with some bits of each element turned over."""
+    bits = x.dtype.type(flip)
+    for i in range(x.size):
+        out[i] = x[i] ^ bits
 
 
 @helper
@@ -136,11 +162,11 @@ def padded_lanes(depth: int, itemsize: int) -> int:
 
 
 @helper
-def sum_patches(patches: Any, sums: Any, rows: int, stride: int, depth: int, levels: Levels) -> None:
+def sum_patches(x: Any, offset: int, sums: Any, rows: int, stride: int, depth: int, levels: Levels) -> None:
     """What ``finish_quantized`` needs of filters with a zero point: the sum of each patch."""
     if levels.weight_zero != 0:  # else the sums are multiplied by zero, whatever they are
         for row in range(rows):
-            patch = patches[row * stride : row * stride + depth]
+            patch = x[offset + row * stride : offset + row * stride + depth]
             total = np.int32(0)
             for k in range(patch.size):
                 total += np.int32(patch[k])
@@ -199,11 +225,12 @@ def convolve_quantized(
     operands = (sums, multipliers, lefts, rights, levels)
     for group in range(groups):
         channel, fill, flip = group * channels, levels.x_zero, levels.flip
-        gather_lanes(x, patches, stride, fill, flip, w, channel, channels, start, stop)
-        sum_patches(patches, sums, rows, stride, depth, levels)
+        source, begin = gather_lanes(x, patches, stride, fill, flip, w, channel, channels, start, stop)
+        sum_patches(source, begin, sums, rows, stride, depth, levels)
         first, target = group * padded, start * out_c + group * columns
         multiply_lanes(
-            patches,
+            source,
+            begin,
             rows,
             stride,
             weights,

@@ -124,14 +124,15 @@ def transposed_quantized(
     depth, columns = w.kernel_h * w.kernel_w * w.in_c, phase.block_w * phase.channels
     stride = padded_lanes(depth, x.itemsize)
     first, last = start * w.out_w, stop * w.out_w
-    gather_lanes(x, patches, stride, levels.x_zero, levels.flip, w, 0, w.in_c, first, last)
-    sum_patches(patches, sums, last - first, stride, depth, levels)
+    source, begin = gather_lanes(x, patches, stride, levels.x_zero, levels.flip, w, 0, w.in_c, first, last)
+    sum_patches(source, begin, sums, last - first, stride, depth, levels)
     for row in range(start, stop):
         pixel = (row - start) * w.out_w
         operands = (sums[pixel:], multipliers, lefts, rights, levels)
         for part in range(phase.block_h):
             multiply_lanes(
-                patches[pixel * stride :],
+                source,
+                begin + pixel * stride,
                 w.out_w,
                 stride,
                 weights,
