@@ -38,6 +38,8 @@ class Terms:
         What each is multiplied by; None where elements are compared or mapped instead.
     factor_input, factor_places:
         Where the factors stand, if they are elements of an input.
+    smallest_first:
+        Whether, of elements that are compared, the smallest counts.
     """
 
     meaning: str
@@ -47,6 +49,7 @@ class Terms:
     factors: Array | None = None
     factor_input: int | None = None
     factor_places: Places | None = None
+    smallest_first: bool = False
 
     @property
     def products(self) -> Array:

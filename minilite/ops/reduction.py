@@ -434,6 +434,9 @@ class _Extreme(_Reduction):
             check_same_quantization(node, x, y)
             _check_zero_point_of_int16(node)
 
+    def _terms(self, node: Node, seen: Places, values: Array) -> Terms | None:
+        return Terms("what is compared", 0, seen, values, smallest_first=self.sign < 0)
+
     def start(self, dtype: np.dtype[Any]) -> Any:
         """What every element is compared with first."""
         if dtype.kind == "b":

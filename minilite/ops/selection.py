@@ -134,7 +134,7 @@ class _ArgSelect(Op):
         x = inputs[0]
         assert x is not None
         seen = places(field[0])
-        return Terms("what is compared", 0, seen, taken(x, seen))
+        return Terms("what is compared", 0, seen, taken(x, seen), smallest_first=self.extreme is np.fmin)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         from minilite_kernels import selection
