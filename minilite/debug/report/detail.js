@@ -81,13 +81,16 @@ function operatorLink(number) {
 
 function errorsOf(operator) {
   if (!operator.errors) return null;
-  const rows = report.comparison.columns.map((column) => [column.title, writeError(operator.errors[column.key], column)]);
-  return element("section", {}, element("h3", {}, `Against ${report.comparison.against}`), element("dl", { class: "pairs" }, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+  const { errors } = operator;
+  const rows = report.comparison.columns.map((column) => [column.title, writeError(errors[column.key], column)]);
+  if (errors.tolerance) rows.push(["Tolerance", errors.tolerance]);
+  if (errors.largest !== 0 && errors.worst.length) rows.push(["Worst at", errors.worst.join(", ")]);
+  return element("section", {}, element("h3", {}, `Against ${report.comparison.against}`), errors.fault ? element("p", { class: "remark bad" }, errors.fault) : null, element("dl", { class: "pairs" }, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
 }
 
 function writeError(value, column) {
   if (value === null || value === undefined) return "–";
-  if (column.kind === "text") return String(value);
+  if (column.kind === "text" || typeof value === "string") return String(value);
   return column.kind === "share" ? write.share(value) : write.number(value);
 }
 

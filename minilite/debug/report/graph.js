@@ -86,7 +86,7 @@ function drawNode([kind, number, x, y, width, height], slowest) {
   const operator = operatorAt(number);
   const output = tensorAt(operator.outputs[0]);
   group.classList.add(hue(operator.name));
-  if (operator.fault) group.classList.add("faulty");
+  if (operator.fault || operator.errors?.verdict === "born") group.classList.add("faulty");
   group.append(drawn("rect", { class: "box", width, height, rx: 9 }), drawn("path", { class: "stripe", d: stripe(height) }));
   if (kind === "folded") {
     group.append(text(shortened(operator.name, 14), "shape", 12, 18));

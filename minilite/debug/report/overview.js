@@ -2,7 +2,7 @@
 
 function drawOverview() {
   const room = document.getElementById("overview");
-  const parts = [summary(), segmentation(), ends(), element("div", { class: "columns" }, timeByType(), slowest()), remarksOnRun()];
+  const parts = [summary(), segmentation(), ends(), element("div", { class: "columns" }, timeByType(), slowest()), largestErrors(), remarksOnRun()];
   room.replaceChildren(element("div", { class: "page" }, parts.filter(Boolean)));
 }
 
@@ -28,7 +28,18 @@ function summary() {
 
 function comparisonLine() {
   if (!report.comparison) return null;
-  return element("p", { class: `verdict card ${report.comparison.passed ? "good" : "bad"}` }, element("strong", {}, report.comparison.passed ? "Agrees" : "Differs"), ` ${report.comparison.summary}`);
+  const { against, judged, passed, summary, faults, notes, outputs } = report.comparison;
+  const word = !passed ? "Differs from" : judged ? "Agrees with" : "Beside";
+  const ends = outputs.map((output) => {
+    const flips = output.flips ? `, ${output.flips[0]} of ${output.flips[1]} labels flip` : "";
+    return `${output.name}: off by ${writeError(output.largest, { kind: "number" })} at most, ${write.share(output.elements ? output.unequal / output.elements : 0)} of ${output.elements} values differ${flips}`;
+  });
+  return element(
+    "div",
+    { class: `verdict card ${passed ? (judged ? "good" : "") : "bad"}` },
+    element("p", {}, element("strong", {}, `${word} ${against}`), `: ${summary}.`),
+    element("ul", {}, [...faults.slice(0, 6), ...ends, ...notes].map((line) => element("li", {}, line))),
+  );
 }
 
 // --- segmentation ------------------------------------------------------------------------------------------------------
@@ -156,6 +167,24 @@ function slowest() {
     {},
     element("h3", {}, "Slowest operators"),
     element("div", { class: "rows card" }, operators.map((operator) => element("button", { class: `row ${hue(operator.name)}`, onclick: () => go(operator.i) }, element("i"), element("span", { class: "what" }, `#${operator.i} ${operator.name}`, element("small", {}, ` ${shapeOf(operator)}`)), bar(operator.share / most), element("b", {}, write.ms(operator.ms)), element("small", {}, write.share(operator.share))))),
+  );
+}
+
+/** The operators whose own error is nearest to what they are allowed, or beyond. */
+function largestErrors() {
+  if (!report.comparison) return null;
+  const part = ({ errors }) => (typeof errors.local === "string" ? Infinity : errors.local / (errors.allowed || Number.MIN_VALUE));
+  const operators = report.subgraphs[0].operators.filter((operator) => operator.errors?.local).sort((a, b) => part(b) - part(a));
+  const go = (number) => change({ view: "graph", subgraph: 0, selected: { kind: "op", number } });
+  const number = { kind: "number" };
+  const rows = operators.slice(0, 10).map((operator) =>
+    element("button", { class: `row error ${hue(operator.name)}`, onclick: () => go(operator.i) }, element("i"), element("span", { class: "what" }, `#${operator.i} ${operator.name}`, element("small", {}, ` ${operator.errors.verdict}`)), bar(Math.min(1, part(operator)), part(operator) > 1 ? "over" : ""), element("b", {}, writeError(operator.errors.local, number)), element("small", {}, `of ${writeError(operator.errors.allowed, number)}`)),
+  );
+  return element(
+    "section",
+    {},
+    element("h3", {}, "Largest errors of operators, beside what they are allowed"),
+    rows.length ? element("div", { class: "rows card" }, rows) : element("p", { class: "quiet" }, "On equal inputs every operator gave equal bits."),
   );
 }
 

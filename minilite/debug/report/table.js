@@ -35,14 +35,20 @@ const COLUMNS = [
   { key: "shape", title: "Shape", value: (o) => (firstOutput(o)?.shape ?? []).reduce((a, b) => a * b, 1), show: (o) => write.shape(firstOutput(o)?.shape ?? []), mono: true },
   { key: "ms", title: "Time ms", value: (o) => o.ms ?? null, show: (o) => (o.ms === undefined ? "–" : o.ms.toFixed(3)), numeric: true },
   { key: "share", title: "Share", value: (o) => o.share ?? null, show: (o) => [write.share(o.share), bar((o.share ?? 0) / largestShare())], numeric: true },
+  ...(report.comparison?.columns ?? []).map((column) => ({ key: `error-${column.key}`, title: column.title, value: (o) => errorOf(o, column), show: (o) => writeError(o.errors?.[column.key], column), numeric: column.kind !== "text" })),
   { key: "multiply_adds", title: "Mult-adds", value: (o) => o.multiply_adds, show: (o) => (o.multiply_adds ? write.count(o.multiply_adds) : "–"), numeric: true },
   { key: "memory", title: "Memory", value: (o) => o.memory, show: (o) => write.bytes(o.memory), numeric: true },
   { key: "weights", title: "Weights", value: (o) => o.weights, show: (o) => (o.weights ? write.bytes(o.weights) : "–"), numeric: true },
   ...["min", "max", "mean"].map((name) => ({ key: name, title: name[0].toUpperCase() + name.slice(1), value: statistic(name), show: (o) => write.number(statistic(name)(o)), numeric: true })),
   { key: "zeros", title: "Zeros", value: part("zeros"), show: (o) => write.share(part("zeros")(o)), numeric: true },
   { key: "nan", title: "NaN, Inf", value: part("nan", "infinite"), show: (o) => (part("nan", "infinite")(o) ? element("strong", { class: "bad" }, write.share(part("nan", "infinite")(o))) : "–"), numeric: true },
-  ...(report.comparison?.columns ?? []).map((column) => ({ key: `error-${column.key}`, title: column.title, value: (o) => o.errors?.[column.key] ?? null, show: (o) => writeError(o.errors?.[column.key], column), numeric: column.kind !== "text" })),
 ];
+
+/** What a column of errors is sorted by: what is no number is beyond all numbers. */
+function errorOf(operator, column) {
+  const value = operator.errors?.[column.key] ?? null;
+  return column.kind !== "text" && typeof value === "string" ? Infinity : value;
+}
 
 function largestShare() {
   return Math.max(...subgraph().operators.map((operator) => operator.share ?? 0), 1e-9);
