@@ -28,6 +28,25 @@ def is_quantized(tensor: Tensor) -> bool:
     return tensor.type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
+def along_channels(parameters: Array, tensor: Tensor) -> Array:
+    """Scales or zero points of a tensor, shaped to broadcast against it."""
+    assert tensor.quantization is not None
+    shape = [1] * len(tensor.shape)
+    if tensor.quantization.per_channel:
+        shape[tensor.quantization.dimension] = -1
+    return parameters.reshape(shape)
+
+
+def real_values(values: Array, tensor: Tensor) -> npt.NDArray[np.float64]:
+    """What the codes of a quantized tensor mean: ``scale * (value - zero point)``, exact in float64."""
+    assert tensor.quantization is not None
+    centred = values.astype(np.int64) - along_channels(tensor.quantization.zero_points, tensor)
+    real: npt.NDArray[np.float64] = (
+        along_channels(tensor.quantization.scales, tensor).astype(np.float64) * centred
+    )
+    return real
+
+
 def real_zero(tensor: Tensor) -> int:
     """What stands for zero in a tensor: its zero point, where it is quantized as a whole."""
     q = tensor.quantization

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from minilite.errors import PrepareError
 from minilite.graph import Array, Node, Shape, Tensor, TensorType
+from minilite.quantization import is_quantized, real_values
 
 if TYPE_CHECKING:
     from minilite.ops.fields import Terms
@@ -278,6 +279,24 @@ class Op:
     def remarks(self, node: Node) -> tuple[str, ...]:
         """What the receptive field and the terms of this node leave out, in words."""
         return ()
+
+    converts: ClassVar[bool] = False
+    """Whether outputs are the same real numbers as the input, in another type or other units."""
+
+    reads_codes: ClassVar[bool] = False
+    """Whether of quantized tensors it takes the integers, whatever real numbers they stand for."""
+
+    def real_input(self, node: Node, position: int) -> Array | None:
+        """The real numbers that a constant of integers stands for at this input, float64.
+
+        None where it stands for no others than it holds. By default what the tensor's own scale and zero
+        point say.
+        """
+        tensor = node.optional_input(position)
+        if tensor is None or tensor.data is None or tensor.quantization is None:
+            return None
+        is_code = is_quantized(tensor) or tensor.type is TensorType.INT4
+        return real_values(tensor.data, tensor) if is_code else None
 
     def multiply_adds(self, node: Node) -> int:
         """Multiply-add operations of one run, for costs and profiles."""

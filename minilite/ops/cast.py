@@ -55,6 +55,8 @@ class Cast(Op):
 
     options = CastOptions
 
+    reads_codes = True
+
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
         check_types(node, _TYPES)
@@ -128,6 +130,8 @@ class Bitcast(Op):
     To a narrower type a last axis is added for the parts of each number; to a wider one the last axis,
     which must be those parts, goes.
     """
+
+    reads_codes = True
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))

@@ -16,6 +16,7 @@ from minilite.ops.fields import field_of_broadcast
 from minilite.ops.lookup import lower_as_table
 from minilite.ops.lowering import grain, shifts_fit
 from minilite.quantization import (
+    along_channels,
     integer_range,
     quantize_multiplier,
     requantize,
@@ -54,15 +55,6 @@ def requantize_multiplier(node: Node) -> tuple[int, int]:
     return int(multiplier), int(shift)
 
 
-def _along(values: Array, tensor: Tensor) -> Array:
-    """Scales or zero points, shaped to broadcast against the tensor."""
-    assert tensor.quantization is not None
-    shape = [1] * len(tensor.shape)
-    if tensor.quantization.per_channel:
-        shape[tensor.quantization.dimension] = -1
-    return values.reshape(shape)
-
-
 def _channels(tensor: Tensor, shape: Shape) -> tuple[int, int] | None:
     """The axis that the tensor's own parameters run along and its size, if ``shape`` has such an axis."""
     q = tensor.quantization
@@ -78,6 +70,8 @@ class Quantize(Op):
     smallest value. From integers, per tensor: in fixed point with double rounding
     (``reference/requantize.h``).
     """
+
+    converts = True
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
@@ -111,8 +105,8 @@ class Quantize(Op):
             centred = x.astype(np.int64) - given.zero_point
             tell("- zero point {zero_point}", centred, zero_point=given.zero_point)
             return (requantize(centred, *requantize_multiplier(node), output, limits),)
-        scales = _along(output.quantization.scales, output)
-        zero_points = _along(output.quantization.zero_points, output)
+        scales = along_channels(output.quantization.scales, output)
+        zero_points = along_channels(output.quantization.zero_points, output)
         real = x / scales
         steps = round_half_away(real)
         tell("/ scale {scale}, ties away from zero", steps, scale=scales, unrounded=lambda: real)
@@ -169,6 +163,8 @@ class Dequantize(Op):
     ``reference/dequantize.h``, ``kernels/dequantize.h``).
     """
 
+    converts = True
+
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         check_arity(node, (1, 1))
         check_types(node, [(x, _F32) for x in (_U8, _I8, _I16, _I4, _F16)])
@@ -193,11 +189,11 @@ class Dequantize(Op):
         assert tensor.quantization is not None
         scales = tensor.quantization.scales.astype(np.float64)
         # float64 products of these are exact; whoever stores them rounds once, to the type kept.
-        zero_points = _along(tensor.quantization.zero_points, tensor)
+        zero_points = along_channels(tensor.quantization.zero_points, tensor)
         values = x.astype(np.int64) - zero_points
         tell("- zero point {zero_point}", values, zero_point=zero_points)
-        real = _along(scales, tensor) * values
-        tell("* scale {scale}", real, scale=_along(scales, tensor))
+        real = along_channels(scales, tensor) * values
+        tell("* scale {scale}", real, scale=along_channels(scales, tensor))
         return (real,)
 
     def lower(self, node: Node, lowering: Lowering) -> bool:

@@ -23,6 +23,7 @@ from minilite.ops.convolution_parameters import (
     convolution_geometry,
     has_wide_sums,
     quantized_multipliers,
+    real_operand,
     weight_scales,
     zero_points,
 )
@@ -168,6 +169,9 @@ class Convolution(Op):
             meaning = f"(x - {zero_x}) * (w - {zero_w})"
             return products(meaning, field, *centred_operands(node, x, w))
         return products("x * w", field, x, w)
+
+    def real_input(self, node: Node, position: int) -> Array | None:
+        return real_operand(node, position, self.channel_axis)
 
     def remarks(self, node: Node) -> tuple[str, ...]:
         return (RANGE_OF_PICTURE,) if is_hybrid(node) else ()

@@ -72,6 +72,25 @@ def zero_points(node: Node) -> tuple[int, int]:
     return x.zero_point, w.zero_point if node.input(0).type is TensorType.UINT8 else 0
 
 
+def real_operand(node: Node, position: int, channel_axis: int) -> Array | None:
+    """The real numbers that constant weights (position 1) or a bias (2) of a convolution stand for, float64.
+
+    As the operator takes them, whatever else the file says of them; None where they are floats.
+    """
+    tensor = node.optional_input(position)
+    if tensor is None or tensor.data is None or tensor.type is TensorType.FLOAT32:
+        return None
+    scales = weight_scales(node).astype(np.float64)
+    if position == 2:
+        x = node.input(0).quantization
+        return None if x is None else tensor.data * (np.float64(x.scale) * scales)
+    hybrid = node.input(0).type is TensorType.FLOAT32
+    centred = tensor.data.view(np.int8) if hybrid else tensor.data.astype(np.int64) - zero_points(node)[1]
+    shape = [1] * len(tensor.shape)
+    shape[channel_axis] = -1
+    return centred * scales.reshape(shape)
+
+
 def weight_scales(node: Node) -> Array:
     """The scale of each output channel's weights, float32 [out_c]."""
     w = node.input(1).quantization

@@ -179,6 +179,18 @@ class FullyConnected(Op):
             return products("both less their zero points", field, centred.reshape(x.shape), weights)
         return products("x * w", field, x, w)
 
+    def real_input(self, node: Node, position: int) -> Array | None:
+        tensor, w = node.optional_input(position), node.input(1).quantization
+        if tensor is None or tensor.data is None or tensor.type is _F32 or w is None:
+            return None
+        scales = w.scales.astype(np.float64)
+        if position == 2:
+            x = node.input(0).quantization
+            return None if x is None else tensor.data * (np.float64(x.scale) * scales)
+        if is_hybrid(node):
+            return tensor.data.view(np.int8) * scales[:, None]
+        return (tensor.data.astype(np.int64) - weights_zero_point(node)) * scales[:, None]
+
     def remarks(self, node: Node) -> tuple[str, ...]:
         return (RANGE_OF_PICTURE,) if is_hybrid(node) else ()
 

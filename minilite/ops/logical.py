@@ -31,6 +31,8 @@ class _Bits(Binary):
     compiled = (BOOL,)
     ufunc: ClassVar[np.ufunc]
 
+    reads_codes = True
+
     def combine(self, node: Node, a: Array, b: Array) -> Array:
         bits: Array = type(self).ufunc(a, b)
         return bits

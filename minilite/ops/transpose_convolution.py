@@ -25,6 +25,7 @@ from minilite.ops.convolution import RANGE_OF_PICTURE
 from minilite.ops.convolution_parameters import (
     has_wide_sums,
     quantized_multipliers,
+    real_operand,
     weight_scales,
     zero_points,
 )
@@ -197,6 +198,12 @@ class _TransposeConvolution(Op):
         turned = found.factor_places.copy()
         turned[:, 1:3] = np.array(w.shape[1:3]) - 1 - turned[:, 1:3]
         return replace(found, factor_places=turned)
+
+    def real_input(self, node: Node, position: int) -> Array | None:
+        if position not in self.order[1:]:
+            return None
+        turned = self._as_convolution(node, node.output.shape)
+        return real_operand(turned, self.order.index(position), channel_axis=0)
 
     def remarks(self, node: Node) -> tuple[str, ...]:
         hybrid = is_hybrid(self._as_convolution(node, node.output.shape))
