@@ -43,7 +43,10 @@ class Executor(Protocol):
         """
 
     def write(self, tensor: int, value: Array) -> None:
-        """Set an input, of the tensor's own type and shape; of a dynamic input any shape is taken."""
+        """Set an input, of the tensor's own type and shape; of a dynamic input any shape is taken.
+
+        With ``keep_all`` any tensor that is no constant can be set, for the operators that run after.
+        """
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; all of them by default.

@@ -21,7 +21,7 @@ from minilite.calls import SubgraphCalls
 from minilite.executor import Executor, Progress, not_kept, processors
 from minilite.graph import ABSENT, Array, Graph, Node, Shape, Tensor, TensorType
 from minilite.prepare import infer_shapes
-from minilite.reference import evaluate, initial_value, known_shapes
+from minilite.reference import dynamic_outputs, evaluate, initial_value, known_shapes, unknown_shapes
 from minilite.scheduler import PlanExecutor, Team
 
 _KEPT_PIECES = 64
@@ -102,8 +102,8 @@ class PiecewiseExecutor:
         shared = {"threads": threads, "progress": progress, "resources": self.resources, "team": self._team}
         self._calls = SubgraphCalls(graph, partial(create, **shared))
         self._pieces: OrderedDict[Any, _Piece] = OrderedDict()
+        self._dynamic = dynamic_outputs(self._prepared)
         tensors = self.subgraph.tensors
-        self._given: dict[int, Shape] = {}
         self._alone = [_stands_alone(node) for node in self.subgraph.nodes()]
         together = [node for node in self.subgraph.nodes() if not self._alone[_place(node)]]
         # What has effects keeps its place in the order.
@@ -126,16 +126,14 @@ class PiecewiseExecutor:
         """See ``Executor.write``."""
         if self._prepared.tensors[tensor].is_dynamic:
             self._values[tensor] = value.copy()
-            self._given[tensor] = value.shape
+            self.subgraph = known_shapes(self.subgraph, {tensor: value.shape})
         else:
             self._values[tensor][...] = value
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """See ``Executor.run``."""
         last = len(self.subgraph.operators) if last is None else last
-        if first == 0:
-            # Shapes of an earlier run mean nothing for this one.
-            self.subgraph = known_shapes(self._prepared, self._given)
+        self.subgraph = unknown_shapes(self.subgraph, self._dynamic, first)
         leading = self._leading if (first, last) == (0, len(self._alone)) else []
         if leading:
             self._run(self._kept_piece(leading))

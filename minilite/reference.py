@@ -48,7 +48,7 @@ class ReferenceExecutor:
     ) -> None:
         self.subgraph: Subgraph = graph.subgraphs[subgraph]
         self._prepared = self.subgraph
-        self._given: dict[int, Shape] = {}
+        self._dynamic = dynamic_outputs(self._prepared)
         self.resources: dict[Any, Any] = {} if resources is None else resources
         self._keep_all = keep_all
         self._float_type = np.dtype(float_type)
@@ -75,7 +75,7 @@ class ReferenceExecutor:
         """See ``Executor.write``."""
         if self._prepared.tensors[tensor].is_dynamic:
             self._values[tensor] = value.copy()
-            self._given[tensor] = value.shape
+            self.subgraph = known_shapes(self.subgraph, {tensor: value.shape})
         else:
             self._values[tensor][...] = value
 
@@ -88,9 +88,7 @@ class ReferenceExecutor:
                 "a part of the graph can be run only if all values are kept: use keep_all=True",
                 rule="partial-run",
             )
-        if first == 0:
-            # Shapes of an earlier run mean nothing for this one.
-            self.subgraph = known_shapes(self._prepared, self._given)
+        self.subgraph = unknown_shapes(self.subgraph, self._dynamic, first)
         for operator in operators[first:last]:
             node = Node(self.subgraph, operator)
             if not node.is_folded:
@@ -212,6 +210,22 @@ def known_shapes(subgraph: Subgraph, shapes: Mapping[int, Shape]) -> Subgraph:
         tensor = tensors[number]
         if tensor.is_dynamic or tensor.shape != shape:
             tensors[number] = replace(tensor, shape=shape, is_dynamic=False)
+    return replace(subgraph, tensors=tuple(tensors))
+
+
+def dynamic_outputs(prepared: Subgraph) -> list[tuple[int, Tensor]]:
+    """The tensors whose shapes only a run can tell, each behind the place of the operator that makes it."""
+    return [(n.operator.index, t) for n in prepared.nodes() for t in n.outputs if t.is_dynamic]
+
+
+def unknown_shapes(subgraph: Subgraph, dynamic: Sequence[tuple[int, Tensor]], first: int) -> Subgraph:
+    """The subgraph before operator ``first`` runs: shapes of an earlier run mean nothing for this one."""
+    stale = [t for place, t in dynamic if place >= first and subgraph.tensors[t.index] is not t]
+    if not stale:
+        return subgraph
+    tensors = list(subgraph.tensors)
+    for tensor in stale:
+        tensors[tensor.index] = tensor
     return replace(subgraph, tensors=tuple(tensors))
 
 

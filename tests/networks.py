@@ -100,6 +100,16 @@ def branches(*, python_step: bool = False, size: int = 16) -> Graph:
     return net.graph(net.add("ADD", flat, flat))
 
 
+def computed_shape() -> Graph:
+    """``y = (reshape(x + x, shape) + itself) + itself``: x [12], the shape an input of two sizes."""
+    net = Network()
+    x, shape = net.input(12), net.input(2, type=TensorType.INT32)
+    total = net.add("ADD", x, x, shape=(12,))
+    reshaped = net.add("RESHAPE", total, shape, options=ReshapeOptions(), shape=(1, 1))
+    twice = net.add("ADD", reshaped, reshaped, shape=(1, 1))
+    return net.graph(net.add("ADD", twice, twice, shape=(1, 1)))
+
+
 def uint8(scale: float, zero_point: int) -> dict[str, Any]:
     """Fields of a quantized tensor."""
     quantization = Quantization(np.array([scale], np.float32), np.array([zero_point], np.int64))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("numba", reason="the NumPy backend joins no operators")
 
 from minilite.benchmark import random_inputs, set_inputs
 from minilite.executor import create_executor
-from minilite.graph import Shape
 from minilite.loader import load_graph, unsupported
 from minilite.prepare import prepare
-
-FOLDER = Path(os.environ.get("MINILITE_MODELS") or ".")
-SHAPES: dict[str, dict[int, Shape]] = {"oww_melspectrogram": {0: (1, 1280)}}
-"""Input shapes of models that cannot run in the shape they declare: here too short for the window."""
-
-MODELS = sorted(path.stem for path in FOLDER.glob("*.tflite"))
+from tests.real_models import FOLDER, MODELS, SHAPES
 
 
 @pytest.mark.parametrize("name", MODELS or [pytest.param("", marks=pytest.mark.skip("no MINILITE_MODELS"))])

@@ -15,7 +15,7 @@ from minilite.pieces import PiecewiseExecutor, create_plan_executor
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.scheduler import PlanExecutor
-from tests.networks import Network
+from tests.networks import Network, computed_shape
 
 I32 = TensorType.INT32
 ROWS, SHAPE, SUM, RESHAPED, TWICE, LAST = range(6)
@@ -24,17 +24,6 @@ ROWS, SHAPE, SUM, RESHAPED, TWICE, LAST = range(6)
 @pytest.fixture(autouse=True)
 def _plans_for_little_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minilite.pieces._LITTLE", 0)
-
-
-def network() -> Graph:
-    """``y = (reshape(x + x, shape) + itself) + itself``: x [12], the shape an input of two sizes."""
-    net = Network()
-    assert net.input(12) == ROWS
-    assert net.input(2, type=I32) == SHAPE
-    total = net.add("ADD", ROWS, ROWS, shape=(12,))
-    reshaped = net.add("RESHAPE", total, SHAPE, options=ReshapeOptions(), shape=(1, 1))
-    twice = net.add("ADD", reshaped, reshaped, shape=(1, 1))
-    return net.graph(net.add("ADD", twice, twice, shape=(1, 1)))
 
 
 X = np.arange(12, dtype=np.float32)
@@ -55,17 +44,17 @@ def test_shapes_known_before_the_run_need_no_pieces() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_results_follow_the_shape(threads: int) -> None:
-    executor = create_executor(network(), threads=threads)
+    executor = create_executor(computed_shape(), threads=threads)
     assert isinstance(executor, PiecewiseExecutor)
     for shape in ((3, 4), (2, 6), (3, 4), (12, 1)):
         y = run(executor, shape)
         np.testing.assert_array_equal(y, (8 * X).reshape(shape))
         assert executor.subgraph.tensors[LAST].shape == shape
-        np.testing.assert_array_equal(y, run(ReferenceExecutor(network()), shape))
+        np.testing.assert_array_equal(y, run(ReferenceExecutor(computed_shape()), shape))
 
 
 def test_plans_are_kept_for_shapes_seen_before() -> None:
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     run(executor, (3, 4))
     made = dict(executor._pieces)
     run(executor, (3, 4))
@@ -75,14 +64,14 @@ def test_plans_are_kept_for_shapes_seen_before() -> None:
 
 
 def test_what_stands_around_the_dynamic_operator_is_compiled() -> None:
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     run(executor, (3, 4))
     assert [executor.is_compiled(i) for i in range(4)] == [True, False, True, True]
 
 
 def test_little_operators_of_dynamic_shapes_do_without_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minilite.pieces._LITTLE", 24)
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     for shape in ((3, 4), (2, 6)):
         np.testing.assert_array_equal(run(executor, shape), (8 * X).reshape(shape))
     assert [executor.is_compiled(i) for i in range(4)] == [True, False, False, False]
@@ -119,11 +108,11 @@ def test_what_depends_on_nothing_dynamic_runs_first_under_one_plan() -> None:
 
 
 def test_intermediates_are_kept_only_on_demand() -> None:
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     run(executor, (3, 4))
     with pytest.raises(TensorValueError, match="not kept"):
         executor.view(TWICE)
-    keeping = PiecewiseExecutor(network(), keep_all=True)
+    keeping = PiecewiseExecutor(computed_shape(), keep_all=True)
     run(keeping, (3, 4))
     np.testing.assert_array_equal(keeping.view(SUM), 2 * X)
     np.testing.assert_array_equal(keeping.view(RESHAPED), (2 * X).reshape(3, 4))
@@ -131,7 +120,7 @@ def test_intermediates_are_kept_only_on_demand() -> None:
 
 
 def test_operators_run_one_by_one_give_the_same() -> None:
-    executor = PiecewiseExecutor(network(), keep_all=True)
+    executor = PiecewiseExecutor(computed_shape(), keep_all=True)
     executor.view(ROWS)[...] = X
     executor.view(SHAPE)[...] = (3, 4)
     for i in range(4):
@@ -140,21 +129,21 @@ def test_operators_run_one_by_one_give_the_same() -> None:
 
 
 def test_a_view_shows_every_run_of_the_same_shape() -> None:
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     y = run(executor, (3, 4))
     run(executor, (3, 4), -X)
     np.testing.assert_array_equal(y, (-8 * X).reshape(3, 4))
 
 
 def test_a_shape_that_does_not_fit_is_an_error_and_the_next_run_is_right() -> None:
-    executor = PiecewiseExecutor(network())
+    executor = PiecewiseExecutor(computed_shape())
     with pytest.raises(InvokeError, match=r"op 1 RESHAPE .* do not fill"):
         run(executor, (5, 5))
     np.testing.assert_array_equal(run(executor, (3, 4)), (8 * X).reshape(3, 4))
 
 
 def test_closing_twice_is_fine_and_a_later_run_is_refused() -> None:
-    executor = PiecewiseExecutor(network(), threads=2)
+    executor = PiecewiseExecutor(computed_shape(), threads=2)
     run(executor, (3, 4))
     executor.close()
     executor.close()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from minilite.prepare import prepare
 from minilite.reference import known_shapes
 from minilite.version import __version__
 from minilite.writer import write_graph
+
+if TYPE_CHECKING:
+    from minilite.debug.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,7 @@ class Recording:
         record = self.tensor(tensor)
         if record.data is None:
             raise TensorValueError(
-                f"{record} is not in this recording, which kept operators {self.operators.start} to "
+                f"{record} is not in this recording, which keeps operators {self.operators.start} to "
                 f"{self.operators.stop - 1}",
                 tensor=tensor,
                 rule="not-recorded",
@@ -126,6 +129,23 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.operators)
+
+    def resume(self, operator: int = 0, **arguments: Any) -> Trace:
+        """A trace that begins before an operator with the values recorded there.
+
+        ``arguments`` are those of ``Trace``: another ``backend``, say, or ``threads``.
+
+        Raises
+        ------
+        TensorValueError
+            A value that is needed was not recorded.
+        InvokeError
+            An operator before it has effects that outlive a run.
+        """
+        from minilite.debug.trace import Trace  # noqa: PLC0415 - it makes recordings
+
+        operators = range(operator, len(self.graph.main.operators))
+        return Trace(self.model, self.inputs, operators=operators, recording=self, **arguments)
 
     def save(self, path: str | os.PathLike[str], *, progress: archive.Progress | None = None) -> None:
         """Write a .npz file (docs/formats.md) with the model in it.

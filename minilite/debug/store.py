@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,7 @@ class Store:
     """
 
     def __init__(
-        self, memory: int | None = None, disk: int | None = None, folder: str | Path | None = None
+        self, memory: int | None = None, disk: int | None = None, folder: str | os.PathLike[str] | None = None
     ) -> None:
         self._memory, self._disk, self._parent = memory, disk, folder
         self._entries: dict[int, Array | _OnDisk] = {}

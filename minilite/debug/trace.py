@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from minilite import ops
 from minilite.debug.event import Event
+from minilite.debug.history import History, has_effects
 from minilite.debug.recording import Recording
 from minilite.debug.store import Store
 from minilite.errors import InvokeError, TensorValueError
@@ -20,6 +19,7 @@ from minilite.graph import Array, Graph, Node, Tensor, with_tensors
 from minilite.model import Model, Outputs
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
+from minilite.values import convert
 
 FLOAT64 = "float64"
 """As a backend: the NumPy reference with float32 tensors computed and held in float64."""
@@ -51,15 +51,6 @@ def record(
         return trace.recording()
 
 
-@dataclass(frozen=True, eq=False)
-class _Undo:
-    """How to take back what happened at a position: a patch made there, or effects of the operator."""
-
-    position: int
-    is_patch: bool
-    restore: Callable[[], None]
-
-
 class Trace(Iterator[Event]):
     """A run that stands between two operators of the main subgraph; iterating steps through the rest.
 
@@ -84,6 +75,11 @@ class Trace(Iterator[Event]):
     memory, disk:
         Budgets in bytes for the values that are kept: what exceeds ``memory`` goes to temporary files,
         what exceeds ``disk``, too, is an ``InvokeError``. No limits by default.
+    folder:
+        Where temporary files are made, by default the system's folder for them.
+    recording:
+        Where the values before ``operators`` are taken from, instead of running what makes them
+        (``Recording.resume``).
 
     Attributes
     ----------
@@ -103,6 +99,8 @@ class Trace(Iterator[Event]):
         operators: range | slice | None = None,
         memory: int | None = None,
         disk: int | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        recording: Recording | None = None,
     ) -> None:
         self.model = model if isinstance(model, Model) else Model(model)
         arrays = _bound(self.model, inputs)
@@ -115,12 +113,17 @@ class Trace(Iterator[Event]):
         )
         self.operators = _chosen(operators, len(self._graph.main.operators))
         self._executor = _executor(self._graph, self.backend, self.threads, resources)
-        self._store = Store(memory, disk)
+        self._store = Store(memory, disk, folder)
         self._seconds: dict[int, float] = {}
         self._patched: dict[int, int] = {}
-        self._undo: list[_Undo] = []
+        self._history = History(self._graph, self._executor)
         self.position = 0
         self._begin(arrays, variables)
+        if recording is None:
+            self._executor.run(0, self.operators.start)
+        else:
+            self._take_from(recording)
+        self.position = self.operators.start
 
     def _begin(self, arrays: Sequence[Array], variables: dict[int, Array]) -> None:
         for number, value in variables.items():
@@ -132,8 +135,27 @@ class Trace(Iterator[Event]):
         for tensor in self._graph.main.tensors:
             if tensor.is_variable:
                 self._store.keep(tensor.index, self._executor.view(tensor.index))
-        self._executor.run(0, self.operators.start)
-        self.position = self.operators.start
+
+    def _take_from(self, recording: Recording) -> None:
+        """Begin at ``operators`` with the values that an earlier run had there."""
+        operators, tensors = self._graph.main.operators, self._graph.main.tensors
+        first = self.operators.start
+        for node in list(self._graph.main.nodes())[:first]:
+            if has_effects(node):
+                raise InvokeError(
+                    f"{node.operator} changes what outlives a run, which recordings do not keep: go on from "
+                    f"an operator up to {node.operator.index}, or run from the beginning",
+                    op_index=node.operator.index,
+                    op_name=node.operator.name,
+                    rule="resume",
+                )
+        made = {number for operator in operators[:first] for number in operator.outputs}
+        read = {number for operator in operators[first:] for number in operator.inputs}
+        for number in sorted(made & (read | set(self._graph.main.outputs))):
+            if not tensors[number].is_constant:
+                value = recording.value(number).astype(self._executor.view(number).dtype, copy=False)
+                self._executor.write(number, value)
+                self._store.keep(number, value)
 
     # --- forward -------------------------------------------------------------------------------
 
@@ -156,7 +178,7 @@ class Trace(Iterator[Event]):
                 rule="trace-end",
             )
         node = self.next_node
-        self._note_effects(node)
+        self._history.note_effects(node)
         inputs = tuple(None if tensor is None else self._value(tensor) for tensor in node.inputs)
         start = perf_counter()
         self._executor.run(self.position, self.position + 1)
@@ -195,6 +217,11 @@ class Trace(Iterator[Event]):
             It makes a NaN or an infinity.
         """
         number = None if tensor is None else self.tensor(tensor).index
+        if isinstance(op, int) and not self.position <= op < self.operators.stop:
+            raise InvokeError(
+                f"operator {op} is not among those to come, {self.position} to {self.operators.stop - 1}",
+                rule="trace-range",
+            )
         for event in self:
             if (
                 (when is not None and when(event))
@@ -226,14 +253,12 @@ class Trace(Iterator[Event]):
         """Run the rest, those behind ``operators`` unseen, and give the model's outputs."""
         for _ in self:
             pass
-        if self.operators.stop < len(self._graph.main.operators):
-            # A run of the rest can be taken back by nobody: the trace stays where it is.
-            raise InvokeError(
-                f"the trace ends before operator {self.operators.stop}: trace to the end for the outputs",
-                rule="trace-end",
-            )
+        self._history.take_back(self.operators.stop)  # what an earlier finish() has done
+        for node in list(self._graph.main.nodes())[self.operators.stop :]:
+            self._history.note_effects(node)
+        self._executor.run(self.operators.stop, len(self._graph.main.operators))
         main = self._graph.main
-        arrays = [self._value(main.tensors[number]).copy() for number in main.outputs]
+        arrays = [self._executor.view(number).copy() for number in main.outputs]
         return Outputs(arrays, self.model.output_names)
 
     # --- back, and otherwise ----------------------------------------------------------------------
@@ -255,17 +280,12 @@ class Trace(Iterator[Event]):
             )
         while self.position < position:
             self.step()
-        while self._undo and self._is_behind(self._undo[-1], position):
-            self._undo.pop().restore()
+        self._history.take_back(position)
         for operator in self._graph.main.operators[position : self.position]:
             self._seconds.pop(operator.index, None)
             for number in operator.outputs:
                 self._store.drop(number)
         self.position = position
-
-    @staticmethod
-    def _is_behind(undo: _Undo, position: int) -> bool:
-        return undo.position > position or (undo.position == position and not undo.is_patch)
 
     def patch(self, tensor: int | str, value: Any) -> None:
         """Give a tensor another value, which all operators that run from now on read.
@@ -285,15 +305,14 @@ class Trace(Iterator[Event]):
         record = self.tensor(tensor)
         self._check_patch(record)
         held = self._executor.view(record.index)
-        array = np.asarray(value)
-        if array.shape != held.shape or not np.can_cast(array.dtype, held.dtype, "same_kind"):
+        array = convert(value, record, str(record))
+        dynamic = self._graph.main.tensors[record.index].is_dynamic
+        if array.shape != held.shape and not dynamic:
             raise TensorValueError(
-                f"{record}: expected {held.dtype} {held.shape}, given {array.dtype} {array.shape}",
-                tensor=record.index,
-                rule="patch",
+                f"{record}: expected {held.shape}, given {array.shape}", tensor=record.index, rule="patch"
             )
         before = held.copy()
-        self._undo.append(_Undo(self.position, True, lambda: self._unpatch(record.index, before)))
+        self._history.note_patch(self.position, lambda: self._unpatch(record.index, before))
         self._patched[record.index] = self._patched.get(record.index, 0) + 1
         self._set(record.index, array.astype(held.dtype))
 
@@ -370,37 +389,25 @@ class Trace(Iterator[Event]):
 
     def _value(self, tensor: Tensor) -> Array:
         """An input of an operator, as it is now and safe from what comes."""
-        if tensor.data is not None and self.backend != FLOAT64:
-            return tensor.data
+        if tensor.is_constant:
+            return self._constant(tensor)
         kept = self._store.in_memory(tensor.index)
         if kept is not None and not tensor.is_variable:
             return kept
         value = self._executor.view(tensor.index)
-        if not tensor.is_constant and tensor.index not in self._store:
+        if tensor.index not in self._store:
             return self._store.keep(tensor.index, value)
         return _safe(value)
 
     def _made(self, tensor: Tensor) -> Array:
-        value = self._executor.view(tensor.index)
-        return _safe(value) if tensor.is_constant else self._store.keep(tensor.index, value)
+        if tensor.is_constant:
+            return self._constant(tensor)
+        return self._store.keep(tensor.index, self._executor.view(tensor.index))
 
-    def _note_effects(self, node: Node) -> None:
-        """Remember what an operator with effects may change, for going back."""
-        op = ops.find(node.operator.name)
-        variables = [t.index for t in node.inputs if t is not None and t.is_variable]
-        if op is None or (op.pure and not variables):
-            return
-        executor: Any = self._executor
-        resources = copy.deepcopy(executor.resources)
-        values = {number: self._executor.view(number).copy() for number in variables}
-
-        def restore() -> None:
-            executor.resources.clear()
-            executor.resources.update(copy.deepcopy(resources))
-            for number, value in values.items():
-                self._executor.write(number, value)
-
-        self._undo.append(_Undo(self.position, False, restore))
+    def _constant(self, tensor: Tensor) -> Array:
+        assert tensor.data is not None
+        # In float64 even constants have other values.
+        return tensor.data if self.backend != FLOAT64 else _safe(self._executor.view(tensor.index))
 
     def close(self) -> None:
         """Stop worker threads; what was kept stays readable."""
