@@ -1,4 +1,4 @@
-"""CONV_2D and DEPTHWISE_CONV_2D on uint8, int8 and int16, bit for bit as TFLite's reference kernels.
+"""CONV_2D on uint8, int8 and int16, bit for bit as TFLite's reference kernels.
 
 Sums are exact in 32 bits, so that the order of additions does not matter; what the zero points add is
 moved into the bias and, for filters with a zero point (uint8), a sum over each patch.
@@ -14,10 +14,9 @@ import numpy.typing as npt
 from minilite_kernels import simd, vector
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import gather_patches
-from minilite_kernels.depthwise import PIXELS, first_tap, last_whole, pixel_gap, visit_row
 from minilite_kernels.kernel import Array, Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import PANEL, ROWS, VECTORS, pad_columns, padded_columns
-from minilite_kernels.window import Window, valid_taps
+from minilite_kernels.window import Window
 
 WIDTH = vector.WIDTH
 
@@ -243,96 +242,3 @@ def convolve_quantized(
             finish_quantized,
             operands,
         )
-
-
-@helper
-def add_taps(
-    tile: Any, x: Any, at: int, step: int, x_zero: int, w: Window, rows: Any, columns: Any, weights: Any
-) -> Any:
-    """As ``depthwise.add_taps``, in integers."""
-    channels = w.in_c
-    line, tap = w.dilation_h * w.in_w * channels, w.dilation_w * channels
-    for ky in range(rows[0], rows[1]):
-        for kx in range(columns[0], columns[1]):
-            there, weight = at + ky * line + kx * tap, (ky * w.kernel_w + kx) * channels
-            tile = integer.pairwise_multiply_add(tile, x, there, step, x_zero, weights, weight)
-    return tile
-
-
-@helper
-def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
-    """As ``depthwise.border``, in integers."""
-    x, weights, tables, out, levels = operands
-    bias, multipliers, lefts, rights = tables
-    floor, ceiling = np.int32(levels.low), np.int32(levels.high)
-    top, left, source = first_tap(w, row, column)
-    rows = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
-    columns = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
-    step, target = w.stride_w * w.in_c, (row * w.out_w + column) * w.in_c
-    c = 0
-    while c < w.in_c:
-        c = last_whole(c, w.in_c)
-        if count == PIXELS:
-            block = simd.broadcast_row(bias, c, PIXELS, 1)
-            block = add_taps(block, x, source + c, step, levels.x_zero, w, rows, columns, weights[c:])
-            block = integer.requantize(block, multipliers, lefts, rights, c, levels.zero)
-            simd.store(simd.clamp(block, floor, ceiling), out, target + c, w.in_c, PIXELS, WIDTH)
-        else:
-            pixel = simd.broadcast_row(bias, c, 1, 1)
-            pixel = add_taps(pixel, x, source + c, step, levels.x_zero, w, rows, columns, weights[c:])
-            pixel = integer.requantize(pixel, multipliers, lefts, rights, c, levels.zero)
-            simd.store(simd.clamp(pixel, floor, ceiling), out, target + c, 0, 0, WIDTH)
-        c += WIDTH
-
-
-@helper
-def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None:
-    """As ``depthwise.interior``, in integers."""
-    x, weights, tables, out, levels = operands
-    bias, multipliers, lefts, rights = tables
-    channels, gap = w.in_c, pixel_gap(w)
-    top, _, source = first_tap(w, row, first)
-    rows, columns = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h), (0, w.kernel_w)
-    step, target = gap * w.stride_w * channels, (row * w.out_w + first) * channels
-    c = 0
-    while c < channels:
-        c = last_whole(c, channels)
-        seed = simd.broadcast_row(bias, c, PIXELS, 1)
-        for residue in range(gap):
-            count = (after - first - residue + gap - 1) // gap
-            done = 0
-            while done < count:
-                column = residue + min(done, count - PIXELS) * gap
-                at = source + column * w.stride_w * channels + c
-                tile = add_taps(seed, x, at, step, levels.x_zero, w, rows, columns, weights[c:])
-                tile = integer.requantize(tile, multipliers, lefts, rights, c, levels.zero)
-                tile = simd.clamp(tile, np.int32(levels.low), np.int32(levels.high))
-                simd.store(tile, out, target + column * channels + c, gap * channels, PIXELS, WIDTH)
-                done += PIXELS
-        c += WIDTH
-
-
-@kernel
-def depthwise_quantized(
-    x: Input,
-    weights: Input,
-    bias: Input,
-    multipliers: Input,
-    lefts: Input,
-    rights: Input,
-    out: Output,
-    w: Window,
-    levels: Levels,
-    start: int,
-    stop: int,
-) -> None:
-    """DEPTHWISE_CONV_2D with multiplier 1 on integers, output rows ``start..stop`` of [batch, out_h].
-
-    ``x`` uint8, int8 or int16, NHWC with at least ``WIDTH`` channels; ``weights`` int16 [kernel_h,
-    kernel_w, channels], less their zero point; the tables [channels], as ``convolve_quantized`` has them.
-    Taps outside the image add nothing.
-    """
-    tables = (bias, multipliers, lefts, rights)
-    operands = (x, weights, tables, out, levels)
-    for row in range(start, stop):
-        visit_row(w, row, border, interior, operands)

@@ -113,15 +113,82 @@ def _dot(builder: Any, accumulator: Any, unsigned: Any, signed: Any) -> Any:
         if not _BYTE_OPERANDS:
             unsigned, signed = (builder.bitcast(v, _LANES32) for v in (unsigned, signed))
         return builder.call(function, [accumulator, unsigned, signed])
-    # Each 32-bit lane's four bytes are shifted out in turn; products of 8-bit values fit 32 bits.
-    unsigned, signed = (builder.bitcast(v, _LANES32) for v in (unsigned, signed))
-    for byte in range(LANE_BYTES):
-        up = ir.Constant(_LANES32, [24 - 8 * byte] * WIDTH)
-        down = ir.Constant(_LANES32, [24] * WIDTH)
-        left = builder.lshr(builder.shl(unsigned, up), down)
-        right = builder.ashr(builder.shl(signed, up), down)
-        accumulator = builder.add(accumulator, builder.mul(left, right))
+    # Two of each lane's bytes at a time, widened to 16 bits.
+    unsigned, signed = (builder.bitcast(v, _HALVES) for v in (unsigned, signed))
+    byte = ir.Constant(_HALVES, [8] * _HALVES.count)
+    for shift in (builder.shl, lambda value, _: value):
+        left, right = builder.lshr(shift(unsigned, byte), byte), builder.ashr(shift(signed, byte), byte)
+        accumulator = _dot_halves(builder, accumulator, left, right)
     return accumulator
+
+
+def _weave(x: Array, offsets: tuple[int, ...], keep: int, change: int, rows: int) -> Array:
+    woven = np.zeros(WIDTH, np.uint32)
+    for row in range(rows):
+        values = x[offsets[row] : offsets[row] + WIDTH].view(f"u{x.itemsize}")
+        woven |= values.astype(np.uint32) << np.uint32(8 * x.itemsize * row)
+    changed = woven & np.uint32(keep & 0xFFFFFFFF) ^ np.uint32(change & 0xFFFFFFFF)
+    return changed.view(np.int32)[None]
+
+
+@operation(_weave)
+def weave(context: Any, x: Any, offsets: Any, keep: Any, change: Any, rows: Any) -> Any:
+    """A vector whose lanes hold side by side what ``rows`` rows of ``x`` have there.
+
+    Lane ``c`` is made of ``x[offsets[r] + c]``, the first in its lowest bits; then those bits that are not in
+    ``keep`` are cleared, and those in ``change`` turned over. There are four ``offsets``.
+    """
+    tile, bits = TileType(1, 1, types.int32), x.dtype.bitwidth
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        narrow = ir.VectorType(ir.IntType(bits), WIDTH)
+        woven = e.constant(0, _LANES32)
+        for row in range(rows.literal_value):
+            values = e.load(e.data(0), builder.extract_value(arguments[1], row), narrow)
+            moved = builder.shl(builder.zext(values, _LANES32), e.constant(bits * row, _LANES32))
+            woven = builder.or_(woven, moved)
+        kept, changed = (e.splat(builder.trunc(word, _I32)) for word in arguments[2:4])
+        woven = builder.xor(builder.and_(woven, kept), changed)
+        return map_tile(e, tile, lambda _i, _j, _old: woven, None)
+
+    offsets = types.UniTuple(types.intp, 4)
+    return tile(x, offsets, types.int64, types.int64, rows), emit
+
+
+def _multiply_add_lanes(
+    tile: Array, lanes: Array, offset: int, stride: int, last: int, weights: Array, panel: int
+) -> Array:
+    group = LANE_BYTES // weights.itemsize
+    words = lanes[tile_rows(offset, stride, last, tile.shape[0], WIDTH)]
+    values = words.view(np.uint8 if group == 4 else np.int16).reshape(*words.shape, group)
+    filters = weights[panel : panel + WIDTH * group].reshape(WIDTH, group)
+    return tile + (values.astype(np.int32) * filters.astype(np.int32)).sum(axis=2, dtype=np.int32)
+
+
+@operation(_multiply_add_lanes)
+def multiply_add_lanes(
+    context: Any, tile: Any, lanes: Any, offset: Any, stride: Any, last: Any, weights: Any, panel: Any
+) -> Any:
+    """``tile[i, c] += sum_g lanes[offset + i * stride + c][g] * weights[panel + n * c + g]``, ``g < n``.
+
+    ``lanes`` int32 from ``weave``: ``n`` values each, unsigned bytes where the ``weights`` are int8, signed
+    ones of 16 bits where they are int16. One vector a row.
+    """
+    operand, dot = (_BYTES, _dot) if weights.dtype.bitwidth == 8 else (_HALVES, _dot_halves)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, stride, last, _, panel = arguments
+        source, filters = e.data(1), e.load(e.data(5), panel, operand)
+
+        def row(i: int, _j: int, old: Any) -> Any:
+            words = e.load(source, e.offset(offset, e.clamped_row(i, last, stride)), _LANES32)
+            return dot(builder, old, builder.bitcast(words, operand), filters)
+
+        return map_tile(e, tile, row, value)
+
+    return tile(tile, lanes, types.intp, types.intp, types.intp, weights, types.intp), emit
 
 
 def _pairwise_multiply_add(

@@ -117,19 +117,26 @@ def _limits(node: Node) -> dict[str, Any]:
 
 def _lower_by_channels(node: Node, lowering: Lowering, g: Window) -> None:
     """One filter a channel, and channels enough to fill a vector."""
-    from minilite_kernels import depthwise, quantized
+    from minilite_kernels import depthwise
+    from minilite_kernels import depthwise_quantized as quantized
 
     shared = {**_rows(node, g), "bias": bias_or_zeros(node, g)}
     if not is_quantized(node.input(0)):
         lowering.step(depthwise.depthwise_float, node, weights=node.input(1), **_limits(node), **shared)
         return
+    levels, kind, window = quantized_levels(node), node.input(0).dtype, kernel_window(g)
+    weight_zero = zero_points(node)[1]
+    totals = lowering.constant(node.input(1), _totals, weight_zero)
+    # Bytes are multiplied unsigned by signed: int8 pictures move by 128.
+    bias = bias_or_zeros(node, g) - (levels.x_zero - levels.flip) * totals
     lowering.step(
         quantized.depthwise_quantized,
         node,
-        weights=lowering.constant(node.input(1), _centered_filters, zero_points(node)[1]),
+        weights=lowering.constant(node.input(1), _pack_lanes, weight_zero, kind.itemsize),
+        lanes=lowering.scratch(np.int32, quantized.line_size(window, kind.itemsize)),
         **scaling_tables(node, np.ascontiguousarray),
-        levels=quantized_levels(node),
-        **shared,
+        levels=levels,
+        **{**shared, "bias": bias.astype(np.int32)},
     )
 
 
@@ -184,6 +191,18 @@ _LINE_BYTES = 1 << 23
 def _centered_filters(filters: Array, zero_point: int) -> Array:
     """Filters less their zero point, which takes 16 bits."""
     return filters.astype(np.int16) - np.int16(zero_point)
+
+
+def _totals(filters: Array, zero_point: int) -> Array:
+    """The sum of each channel's filter, less its zero point."""
+    totals: Array = _centered_filters(filters[0], zero_point).sum(axis=(0, 1), dtype=np.int64)
+    return totals
+
+
+def _pack_lanes(filters: Array, zero_point: int, itemsize: int) -> Array:
+    from minilite_kernels.depthwise_quantized import pack_filters
+
+    return pack_filters(_centered_filters(filters[0], zero_point), itemsize)
 
 
 def _repeated_integers(filters: Array, zero_point: int) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
-from minilite_kernels import quantized
+from minilite_kernels import depthwise_quantized, quantized
 from minilite_kernels.kernel import ScratchSpace
 from minilite_kernels.matmul import PANEL, pack_columns
 from minilite_kernels.window import Window
@@ -95,15 +95,18 @@ def convolve(
 
 
 def depthwise(x: Array, x_zero: int, weights: Array, bias: Array, w: Window, scale: Scale) -> Array:
-    """Weights int16 [kernel_h, kernel_w, channels]."""
+    """Weights int16 [kernel_h, kernel_w, channels]; the zero point goes into the bias, as in a plan."""
+    unsigned_zero = x_zero + (128 if x.dtype == np.int8 else 0)
+    bias = (bias - unsigned_zero * weights.sum((0, 1), dtype=np.int64)).astype(np.int32)
     out = call(
-        quantized.depthwise_quantized,
+        depthwise_quantized.depthwise_quantized,
         len(x) * w.out_h * w.out_w * w.in_c,
         x.dtype,
         extent=len(x) * w.out_h,
         x=x,
-        weights=weights,
+        weights=depthwise_quantized.pack_filters(weights, x.itemsize),
         bias=bias,
+        lanes=ScratchSpace(np.dtype(np.int32), depthwise_quantized.line_size(w, x.itemsize)),
         w=w,
         levels=scale.levels(x.dtype, x_zero),
         **scale.tables(),
@@ -142,18 +145,20 @@ def test_extreme_bytes_do_not_saturate_on_the_way() -> None:
 def test_int16_sums_are_rounded_once_with_16_bit_multipliers() -> None:
     # Sums -6, -5 ... 6 divided by 4: ties towards +infinity.
     x = np.arange(-6, 7, dtype=np.int16).reshape(1, 1, 13, 1)
+    w = same_window((1, 13), WIDTH, 1)
     out = call(
-        quantized.depthwise_quantized,
+        depthwise_quantized.depthwise_quantized,
         13 * WIDTH,
         np.int16,
         extent=1,
         x=np.repeat(x, WIDTH, axis=3),
-        weights=np.ones((1, 1, WIDTH), np.int16),
+        weights=depthwise_quantized.pack_filters(np.ones((1, 1, WIDTH), np.int16), 2),
         bias=np.zeros(WIDTH, np.int32),
+        lanes=ScratchSpace(np.dtype(np.int32), depthwise_quantized.line_size(w, 2)),
         multipliers=np.full(WIDTH, 1 << 14, np.int16),
         lefts=np.zeros(WIDTH, np.int32),
         rights=np.full(WIDTH, 16, np.int32),
-        w=same_window((1, 13), WIDTH, 1),
+        w=w,
         levels=quantized.Levels(0, 0, 0, 0, -32768, 32767),
     )
     assert out.reshape(13, WIDTH)[:, 0].tolist() == [-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
@@ -220,3 +225,28 @@ def test_any_depthwise(data: st.DataObject, w: Window, dtype: Any, seed: int) ->
     seen, _ = patches(x.astype(np.int64) - x_zero, w)
     sums = np.einsum("bhwyxc,yxc->bhwc", seen, weights.astype(np.int64)) + bias
     np.testing.assert_array_equal(depthwise(x, x_zero, weights, bias, w, scale), scale.of(sums))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16])
+@pytest.mark.parametrize(("taps", "stride", "dilation"), [(5, 1, 1), (5, 2, 1), (7, 1, 1), (4, 1, 3)])
+def test_depthwise_filters_of_several_lanes(dtype: Any, taps: int, stride: int, dilation: int) -> None:
+    rng = np.random.default_rng(taps + stride)
+    info = np.iinfo(dtype)
+    w = same_window((9, 13), WIDTH + 3, taps, stride=stride, dilation=dilation)
+    x = rng.integers(info.min, info.max, (2, w.in_h, w.in_w, w.in_c), dtype, endpoint=True)
+    weights = rng.integers(-255, 255, (taps, taps, w.in_c), np.int16, endpoint=True)
+    bias, x_zero = rng.integers(-5000, 5000, w.in_c, np.int32), 0 if dtype is np.int16 else int(x[0, 0, 0, 0])
+    factors, shifts = np.full(w.in_c, 1 << 30), np.full(w.in_c, -12 if dtype is np.int16 else -10)
+    scale = Scale(factors, shifts, 3, int(info.min), int(info.max))
+    seen, _ = patches(x.astype(np.int64) - x_zero, w)
+    sums = np.einsum("bhwyxc,yxc->bhwc", seen, weights.astype(np.int64)) + bias
+    np.testing.assert_array_equal(depthwise(x, x_zero, weights, bias, w, scale), scale.of(sums))
+
+
+def test_filters_that_do_not_fit_bytes_are_sums_of_parts() -> None:
+    filters = np.array([[[255, 5, -256, -1]], [[0, 0, 0, 127]]], np.int16)  # 2 x 1, 4 channels
+    parts = depthwise_quantized.pack_filters(filters, 1).reshape(-1, 4, 4)
+    assert parts.sum(axis=0)[:, :2].tolist() == [[255, 0], [5, 0], [-256, 0], [-1, 127]]
+    assert len(parts) == 3
+    assert len(depthwise_quantized.pack_filters(filters.clip(-128, 127), 1)) == 16
+    assert depthwise_quantized.pack_filters(filters, 2).reshape(4, 2).tolist()[0] == [255, 0]

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels import simd, vector
 from minilite_kernels import simd_integer as integer
-from minilite_kernels.kernel import Input, Kernel, Output, kernel
+from minilite_kernels.kernel import Input, Kernel, Output, Scratch, ScratchSpace, kernel
 
 from tests.kernels.harness import Array, assert_near, call, largest, scaled
 
@@ -197,6 +197,30 @@ def pairwise_bytes(
     tile = simd.broadcast_row(bias, 0, ROWS, VECTORS)
     tile = integer.pairwise_multiply_add(tile, x, offset, stride, zero, weights, panel)
     simd.store(tile, out, 0, COLUMNS, ROWS, COLUMNS)
+
+
+@kernel
+def woven_products(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    lanes: Scratch,
+    keep: int,
+    change: int,
+    last: int,
+    start: int,
+    stop: int,
+) -> None:
+    for row in range(ROWS):
+        seen = (row, row + 7, row + 1, row + 5)
+        if x.itemsize == 2:
+            simd.store(integer.weave(x, seen, keep, change, 2), lanes, row * WIDTH, 0, 0, WIDTH)
+        else:
+            simd.store(integer.weave(x, seen, keep, change, 3), lanes, row * WIDTH, 0, 0, WIDTH)
+    tile = simd.broadcast_row(bias, 0, ROWS, 1)
+    tile = integer.multiply_add_lanes(tile, lanes, 0, WIDTH, last, weights, 8)
+    simd.store(tile, out, 0, WIDTH, ROWS, WIDTH)
 
 
 @kernel
@@ -447,6 +471,29 @@ def test_pairwise_multiply_add_of_bytes(dtype: Any) -> None:
     )  # fmt: skip
     rows = x[2:].reshape(ROWS, stride)[:, :COLUMNS].astype(np.int64) - zero
     np.testing.assert_array_equal(result.reshape(ROWS, COLUMNS), bias + rows * weights[5:])
+
+
+@pytest.mark.parametrize("last", LASTS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16])
+def test_weave_and_multiply_add_lanes(dtype: Any, last: int) -> None:
+    info, rng = np.iinfo(dtype), np.random.default_rng(5)
+    count, bits = (2, 16) if dtype is np.int16 else (4, 8)
+    x = rng.integers(info.min, info.max, ROWS + 7 + WIDTH, dtype, endpoint=True)
+    weights = rng.integers(-128, 127, 8 + count * WIDTH, np.int8, endpoint=True).astype(f"i{x.itemsize}")
+    bias = rng.integers(-1000, 1000, WIDTH, np.int32)
+    # The second row is left out, 5 stands in its place; int8 becomes unsigned.
+    mask, flip = (1 << bits) - 1, 0x80 if dtype is np.int8 else 0
+    keep, change = mask if count == 2 else 0xFF00FF, flip | 5 << bits | flip << 2 * bits
+    change &= 0xFFFFFFFF
+    lanes = ScratchSpace(np.dtype(np.int32), ROWS * WIDTH)
+    arguments = {"x": x, "weights": weights, "bias": bias, "lanes": lanes, "keep": keep, "change": change}
+    result = once(woven_products, ROWS * WIDTH, np.int32, last=last, **arguments).reshape(ROWS, WIDTH)
+    moved = x.astype(np.int64) + flip
+    seen = [min(row, last) + np.arange(WIDTH) for row in range(ROWS)]
+    rows = [(moved[at], np.full(WIDTH, 5), moved[at + 1], np.zeros(WIDTH, np.int64)) for at in seen]
+    filters = weights[8:].reshape(WIDTH, count).astype(np.int64)
+    exact = [bias + sum(v * filters[:, i] for i, v in enumerate(row[:count])) for row in rows]
+    np.testing.assert_array_equal(result, exact)
 
 
 @pytest.mark.parametrize("last", LASTS)
