@@ -106,6 +106,18 @@ class BackendError(MiniliteError, RuntimeError):
     """The backend that was asked for is not available on this machine."""
 
 
+class RuntimeFailedError(MiniliteError, RuntimeError):
+    """Another runtime refused a model, died of it, or hung."""
+
+
+class PairingError(MiniliteError, ValueError):
+    """Two runs that have nothing to compare: their models share no tensors, or their inputs differ."""
+
+
+class SliceError(MiniliteError, ValueError):
+    """The operators asked for cannot be made a model of their own."""
+
+
 class DelegateError(BackendError, OSError, ValueError):
     """A native TFLite delegate was asked for, which minilite cannot use.
 

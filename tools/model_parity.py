@@ -36,14 +36,18 @@ from minilite import ops
 from minilite.benchmark import random_inputs
 from minilite.errors import MiniliteError
 from minilite.executor import Executor, create_executor, numba_is_available
-from minilite.graph import ABSENT, Array, Graph, Node, Shape, TensorType
+from minilite.graph import ABSENT, Array, Graph, Shape
 from minilite.loader import load_graph, unsupported
 from minilite.prepare import prepare
 from minilite.testing.oracle import Answer, Oracle
-from minilite.testing.parity import compare, compare_operators, stands_alone
-
-NEAR = 1e-4
-"""Of the magnitude of a float output."""
+from minilite.testing.parity import (
+    compare,
+    compare_operators,
+    magnitude,
+    near,
+    rounds_floats,
+    stands_alone,
+)
 
 INVOKES = 3
 """Of a model with state."""
@@ -177,17 +181,6 @@ def has_state(graph: Graph) -> bool:
     return variables or any(op is not None and not op.pure for op in found)
 
 
-def rounds_floats(node: Node) -> bool:
-    """Whether a node quantizes floats that the network has computed: by itself, or for its weights."""
-    inputs = [t for t in node.inputs if t is not None and not t.is_constant]
-    takes_floats = any(t.type is TensorType.FLOAT32 for t in inputs)
-    weights = [t for t in node.inputs if t is not None and t.is_constant]
-    kinds = (TensorType.INT4, TensorType.INT8, TensorType.UINT8)
-    hybrid = any(t.type in kinds and t.quantization is not None for t in weights)
-    makes_integers = any(t.quantization is not None and t.dtype.kind in "iu" for t in node.outputs)
-    return takes_floats and (hybrid or makes_integers)
-
-
 def _compare_with_reference(
     row: ModelParity,
     prepared: Graph,
@@ -234,7 +227,7 @@ def _output_rows(
 ) -> Iterator[OutputParity]:
     names = [graph.main.tensors[index].name for index in graph.main.outputs]
     for name, ours, theirs in zip(names, given, expected, strict=True):
-        allowed = NEAR * magnitude(theirs) if theirs.dtype.kind == "f" else 0.0
+        allowed = near(theirs)
         found = compare(ours, theirs, allowed)
         equal = float(np.mean(ours == theirs)) if ours.shape == theirs.shape and ours.size else 1.0
         fault = None if found.fault is None else f"{backend}, run {invoke}, {name}: {found.fault}"
@@ -249,11 +242,6 @@ def largest_part(given: Sequence[Array], expected: Sequence[Array]) -> float:
         if a.shape == b.shape
     )
     return max(errors, default=0.0)
-
-
-def magnitude(values: Array) -> float:
-    """The largest absolute value, infinities and NaN aside."""
-    return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
 def _compare_operators(row: ModelParity, prepared: Graph, reference: Oracle) -> None:

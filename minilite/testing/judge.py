@@ -27,10 +27,6 @@ LOOSE = ("litert", "litert-builtin", "tflite-runtime-default")
 _KEEPS_ALL = ("litert-ref",)
 """Runtimes whose intermediate values can be read, and are right."""
 
-_NEAR = 1e-4
-"""Of the output's magnitude: how far float kernels that are not reference kernels may lie away, and
-networks, where the errors of one operator are the inputs of the next."""
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -182,8 +178,7 @@ def disagreement(case: Case, given: Sequence[Array], expected: Sequence[Array]) 
 
 def compare_network_output(given: Array, expected: Array) -> str | None:
     """What is wrong with a network's output: integers have to be equal, floats near."""
-    allowed = _NEAR * _magnitude(expected) if expected.dtype.kind in "fc" else 0.0
-    return parity.compare(given, expected, allowed).fault
+    return parity.compare(given, expected, parity.near(expected)).fault
 
 
 def is_near(given: Sequence[Array], expected: Sequence[Array]) -> bool:
@@ -193,14 +188,10 @@ def is_near(given: Sequence[Array], expected: Sequence[Array]) -> bool:
             return False
         if a.dtype.kind in "iu" and a.dtype.itemsize > 2 and not np.array_equal(a, b):
             return False
-        allowed = 1.0 if a.dtype.kind in "iu" else _NEAR * _magnitude(b)
+        allowed = 1.0 if a.dtype.kind in "iu" else parity.near(b)
         if not parity.compare(a, b, allowed).agrees:
             return False
     return True
-
-
-def _magnitude(values: Array) -> float:
-    return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
 def _own_fault(case: Case, plan: Answer | None, reference: Answer) -> str | None:

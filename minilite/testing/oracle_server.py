@@ -18,6 +18,7 @@ import struct
 import sys
 import threading
 import time
+from importlib import metadata
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -81,7 +82,7 @@ def interpreter_class(runtime: str) -> tuple[Any, dict[str, Any]]:
     """The class that runs models, and the arguments that choose its kernels.
 
     ``runtime`` is one of ``RUNTIMES``, or the dotted name of any class with the interface of
-    ``Interpreter``.
+    ``Interpreter``, a colon and the name of a resolver behind it where one is to be chosen.
     """
     if runtime in RUNTIMES:
         module_name, resolver = RUNTIMES[runtime]
@@ -89,8 +90,20 @@ def interpreter_class(runtime: str) -> tuple[Any, dict[str, Any]]:
         resolvers = module.OpResolverType
         return module.Interpreter, {"experimental_op_resolver_type": resolvers[resolver], "num_threads": 1}
     sys.path.insert(0, os.getcwd())
-    name, _, attribute = runtime.rpartition(".")
-    return getattr(importlib.import_module(name), attribute), {}
+    dotted, _, resolver = runtime.partition(":")
+    name, _, attribute = dotted.rpartition(".")
+    module = importlib.import_module(name)
+    chosen = {"experimental_op_resolver_type": module.OpResolverType[resolver]} if resolver else {}
+    return getattr(module, attribute), chosen
+
+
+def package_version(runtime: str) -> dict[str, str]:
+    """The installed package that a runtime comes from, and its version, where that can be told."""
+    package = RUNTIMES.get(runtime, (runtime,))[0].partition(".")[0].replace("_", "-")
+    try:
+        return {package: metadata.version(package)}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 class Server:
@@ -186,6 +199,7 @@ def main(runtime: str) -> None:
         write_message(answers, {"status": "missing", "message": f"{type(error).__name__}: {error}"}, [])
         return
     versions = {"python": ".".join(map(str, sys.version_info[:3])), "numpy": np.__version__}
+    versions.update(package_version(runtime))
     write_message(answers, {"status": "ready", "versions": versions}, [])
     while True:
         try:

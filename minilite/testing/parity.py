@@ -96,6 +96,39 @@ def bound(node: Node, inputs: Sequence[Array | None], expected: Array) -> Array 
 
 
 @dataclass(frozen=True, eq=False)
+class Alone:
+    """An operator that ran by itself: with the shapes its tensors had, what it was given and what it made.
+
+    ``outputs`` may be memory of an executor, which the next operator writes to.
+    """
+
+    node: Node
+    inputs: tuple[Array | None, ...]
+    outputs: tuple[Array, ...]
+
+
+def run_alone(node: Node, value: Callable[[int], Array], executor: Executor | None = None) -> Alone:
+    """Run one operator on the values that another run of the graph had.
+
+    Parameters
+    ----------
+    node:
+        Of a prepared graph; see ``stands_alone``.
+    value:
+        A tensor's value in the other run, by its number; of dynamic tensors, outputs' too.
+    executor:
+        Of that graph, made with ``keep_all``; without it the operator's NumPy reference runs.
+    """
+    dynamic = node.is_dynamic
+    if dynamic:
+        node = _as_it_ran(node, value)
+    inputs = tuple(
+        None if t is None else t.data if t.data is not None else value(t.index) for t in node.inputs
+    )
+    return Alone(node, inputs, tuple(_made(node, inputs, None if dynamic else executor)))
+
+
+@dataclass(frozen=True, eq=False)
 class LocalComparison:
     """An operator's output made of the inputs that a run gave it, beside the output of that run."""
 
@@ -110,30 +143,16 @@ def compare_operators(
     """Each operator alone, on the values that another run of the graph had.
 
     Errors do not add up from one operator to the next, so each is held to its own tolerance. Operators
-    with effects beyond their outputs are passed over.
-
-    Parameters
-    ----------
-    graph:
-        Prepared.
-    value:
-        A tensor's value in the other run, by its number.
-    executor:
-        Made with ``keep_all``, runs the operators; without it their NumPy references do.
+    with effects beyond their outputs are passed over. Parameters are those of ``run_alone``.
     """
     for node in graph.main.nodes():
         if not stands_alone(node):
             continue
-        dynamic = node.is_dynamic
-        if dynamic:
-            node = _as_it_ran(node, value)  # noqa: PLW2901
-        inputs = [
-            None if t is None else t.data if t.data is not None else value(t.index) for t in node.inputs
-        ]
-        outputs = _made(node, inputs, None if dynamic else executor)
-        for tensor, made in zip(node.outputs, outputs, strict=True):
+        alone = run_alone(node, value, executor)
+        for tensor, made in zip(alone.node.outputs, alone.outputs, strict=True):
             expected = value(tensor.index)
-            yield LocalComparison(node, tensor, compare(made, expected, bound(node, inputs, expected)))
+            found = compare(made, expected, bound(alone.node, alone.inputs, expected))
+            yield LocalComparison(alone.node, tensor, found)
 
 
 def _as_it_ran(node: Node, value: Callable[[int], Array]) -> Node:
@@ -153,6 +172,31 @@ def stands_alone(node: Node) -> bool:
     handles = (TensorType.RESOURCE, TensorType.VARIANT)
     tensors = (*node.inputs, *node.outputs)
     return op.pure and not node.is_folded and all(t is None or t.type not in handles for t in tensors)
+
+
+def rounds_floats(node: Node) -> bool:
+    """Whether a node quantizes floats that the network has computed: by itself, or for its weights."""
+    inputs = [t for t in node.inputs if t is not None and not t.is_constant]
+    takes_floats = any(t.type is TensorType.FLOAT32 for t in inputs)
+    weights = [t for t in node.inputs if t is not None and t.is_constant]
+    kinds = (TensorType.INT4, TensorType.INT8, TensorType.UINT8)
+    hybrid = any(t.type in kinds and t.quantization is not None for t in weights)
+    makes_integers = any(t.quantization is not None and t.dtype.kind in "iu" for t in node.outputs)
+    return takes_floats and (hybrid or makes_integers)
+
+
+def near(expected: Array) -> float:
+    """How far a network's output may lie from the right one, whose operators are each within their tolerance.
+
+    0 for integers. The errors of one float operator are the inputs of the next, and no bound holds for every
+    network: 1e-4 of the largest magnitude is what those seen keep.
+    """
+    return 1e-4 * magnitude(expected) if expected.dtype.kind in "fc" else 0.0
+
+
+def magnitude(values: Array) -> float:
+    """The largest absolute value, infinities and NaN aside."""
+    return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
 def _made(node: Node, inputs: Sequence[Array | None], executor: Executor | None) -> Sequence[Array]:
