@@ -27,10 +27,11 @@ def command(
     from dataclasses import asdict
 
     from minilite.benchmark import by_type
+    from minilite.cli._comparing import thread_counts
     from minilite.cli._console import Printer, print_json
     from minilite.cli._loading import locate
 
-    counts = _thread_counts(threads)
+    counts = thread_counts(threads)
     if against not in (None, "litert"):
         raise typer.BadParameter(f"{against!r}: only litert can be measured against")
     found = locate(model)
@@ -54,20 +55,6 @@ def command(
     _print_results(printer, results)
     printer.line()
     _print_profile(printer, rows, types, counts[-1])
-
-
-def _thread_counts(text: str | None) -> list[int]:
-    if text is None:
-        from minilite.executor import processors
-
-        return sorted({1, processors()})
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"--threads {text}: give numbers from 1 on, as in --threads 1,2")
-    return counts
 
 
 def _measure(found: FoundModel, backend: str, threads: int, runs: int, against: str | None) -> Result:

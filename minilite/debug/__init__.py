@@ -1,6 +1,7 @@
 """The debugger: what a run did, operator by operator.
 
 ``record`` runs a model and keeps every value; ``Trace`` steps through a run, stops, patches and goes back.
+``compare`` and ``bisect`` hold one side's run against another's (``own_side``, ``record_side``).
 Everything is imported when it is first used.
 """
 
@@ -10,8 +11,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from minilite.debug.bisect import bisect
+    from minilite.debug.compare import compare
     from minilite.debug.event import Event
     from minilite.debug.recording import Recording
+    from minilite.debug.sides import own_side, record_side, saved_side
     from minilite.debug.statistics import Statistics
     from minilite.debug.trace import Trace, record
 
@@ -20,10 +24,26 @@ _LAZY = {
     "Recording": "minilite.debug.recording",
     "Statistics": "minilite.debug.statistics",
     "Trace": "minilite.debug.trace",
+    "bisect": "minilite.debug.bisect",
+    "compare": "minilite.debug.compare",
+    "own_side": "minilite.debug.sides",
     "record": "minilite.debug.trace",
+    "record_side": "minilite.debug.sides",
+    "saved_side": "minilite.debug.sides",
 }
 
-__all__ = ["Event", "Recording", "Statistics", "Trace", "record"]
+__all__ = [
+    "Event",
+    "Recording",
+    "Statistics",
+    "Trace",
+    "bisect",
+    "compare",
+    "own_side",
+    "record",
+    "record_side",
+    "saved_side",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, log10
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from minilite import ops
+from minilite.debug.difference import signal_to_noise
 from minilite.debug.recording import Recording
 from minilite.debug.statistics import Statistics
 from minilite.debug.trace import record
@@ -270,23 +271,6 @@ def real_numbers(values: Array, tensor: Tensor) -> Array:
     if tensor.quantization is None or not is_quantized(tensor):
         return values
     return real_values(values, tensor).astype(np.float32)
-
-
-def signal_to_noise(signal: Array, given: Array) -> float:
-    """``10 log10(sum(signal**2) / sum((given - signal)**2))`` in decibels.
-
-    Infinite without noise; minus infinity where there is noise but no signal, or what is not finite differs.
-    """
-    wide = np.complex128 if signal.dtype.kind == "c" else np.float64
-    a, b = signal.astype(wide), given.astype(wide)
-    finite = np.isfinite(a) & np.isfinite(b)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return -inf
-    noise = float(np.sum(np.abs(b[finite] - a[finite]) ** 2))
-    power = float(np.sum(np.abs(a[finite]) ** 2))
-    if noise == 0:
-        return inf
-    return 10 * log10(power / noise) if power > 0 else -inf
 
 
 def rows_sorted(rows: Sequence[ShadowRow], by: str) -> list[ShadowRow]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minilite.debug.shadow import rows_sorted, shadow, signal_to_noise
+from minilite.debug.difference import signal_to_noise
+from minilite.debug.shadow import rows_sorted, shadow
 from minilite.graph import TensorType
 from minilite.inputs import read_inputs
 from minilite.loader import load_graph
