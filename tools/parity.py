@@ -24,26 +24,26 @@ from demo import photos
 from rich.console import Console
 from rich.table import Table
 
-from minilite import ops
 from minilite.catalogue import find_model
-from minilite.errors import MiniliteError
+from minilite.debug import compare, record_side
+from minilite.errors import MiniliteError, RuntimeFailedError
 from minilite.executor import create_executor
-from minilite.graph import Array, Graph, Node
+from minilite.graph import Array, Graph
 from minilite.images import load_image
 from minilite.loader import load_graph
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.segmentation import model_input
-from minilite.testing.parity import compare_operators
+from minilite.testing.oracle import Oracle
 
 
 @dataclass(frozen=True)
 class PhotoParity:
-    """One photo through one model, against one of LiteRT's resolvers."""
+    """One photo through one model, against one of LiteRT's runtimes."""
 
     model: str
     photo: str
-    resolver: str
+    runtime: str
     equal_labels: float
     largest_difference: float
     ours_to_float64: float | None
@@ -67,27 +67,21 @@ class OperatorParity:
         return self.local_error <= self.bound
 
 
-def litert_run(path: Path, resolver: str, feed: dict[int, Array], threads: int) -> Any:
-    """LiteRT's interpreter after one run, all tensors kept."""
-    from ai_edge_litert import interpreter as litert  # noqa: PLC0415 - an optional extra
-
-    runner = litert.Interpreter(
-        str(path),
-        num_threads=threads,
-        experimental_op_resolver_type=litert.OpResolverType[resolver],
-        experimental_preserve_all_tensors=resolver == "BUILTIN_REF",
-    )
-    runner.allocate_tensors()
-    for index, value in feed.items():
-        runner.set_tensor(index, value)
-    runner.invoke()
-    return runner
+def litert_output(path: Path, runtime: str, feed: Array, threads: int) -> Array:
+    """What LiteRT makes of a picture, in a process of its own."""
+    with Oracle(runtime) as oracle:
+        answer = oracle.load(path, threads=threads)
+        if answer.status == "ran":
+            answer = oracle.invoke([feed])
+    if answer.status != "ran":
+        raise RuntimeFailedError(f"{runtime}: {answer.message}", rule=answer.status)
+    return answer.outputs[0]
 
 
 def photo_parity(
     name: str, graph: Graph, path: Path, normalisation: Any, threads: int
 ) -> Iterator[PhotoParity]:
-    """Each demo photo against both resolvers (the default one refuses the uint8 model: left out there)."""
+    """Each demo photo against both runtimes (the default one refuses the uint8 model: left out there)."""
     executor = create_executor(graph, threads=threads)
     (source,), (output,) = graph.main.inputs, graph.main.outputs
     tensor = graph.main.tensors[source]
@@ -103,13 +97,13 @@ def photo_parity(
             exact.view(source)[...] = feed
             exact.run()
             truth = exact.view(output)
-        for resolver in ("AUTO", "BUILTIN_REF") if real else ("BUILTIN_REF",):
-            theirs = litert_run(path, resolver, {source: feed}, threads).get_tensor(output)
+        for runtime in ("litert", "litert-ref") if real else ("litert-ref",):
+            theirs = litert_output(path, runtime, feed, threads)
             labels = [np.argmax(x, -1) if real else x for x in (ours, theirs)]
             yield PhotoParity(
                 name,
                 photo,
-                resolver,
+                runtime,
                 float(np.mean(labels[0] == labels[1])),
                 largest(ours, theirs),
                 None if truth is None else largest(ours, truth),
@@ -121,31 +115,17 @@ def operator_parity(name: str, graph: Graph, path: Path, normalisation: Any) -> 
     """Every operator alone, and what is left of the errors of all before it."""
     (source,) = graph.main.inputs
     feed = model_input(load_image(next(iter(photos().values()))), graph.main.tensors[source], normalisation)
-    theirs = litert_run(path, "BUILTIN_REF", {source: feed}, 1)
-    whole, alone = (create_executor(graph, keep_all=True) for _ in range(2))
-    whole.view(source)[...] = feed
-    whole.run()
-
-    def value(tensor: int) -> Array:
-        given: Array = theirs.get_tensor(tensor).reshape(graph.main.tensors[tensor].shape)
-        return given
-
-    for found in compare_operators(graph, value, alone):
+    ours, theirs = (record_side(side, path, [feed]) for side in ("numba", "litert-ref"))
+    for row in compare(ours, theirs).rows:
+        assert row.local is not None, "every operator of DeepLab can be run alone"
         yield OperatorParity(
             name,
-            str(found.node.operator),
-            tolerance_kind(found.node),
-            found.comparison.error,
-            found.comparison.bound,
-            largest(whole.view(found.tensor.index), value(found.tensor.index)),
+            f"op {row.operator} {row.name}",
+            row.local.tolerance,
+            row.local.error,
+            row.local.allowed,
+            row.total.absolute.max,
         )
-
-
-def tolerance_kind(node: Node) -> str:
-    """The word for how exact an operator has to be."""
-    op = ops.find(node.operator.name)
-    assert op is not None
-    return op.tolerance(node).kind
 
 
 def largest(a: Array, b: Array) -> float:
@@ -156,14 +136,14 @@ def largest(a: Array, b: Array) -> float:
 def report(photos_: list[PhotoParity], operators: list[OperatorParity], console: Console) -> None:
     """Two tables for people."""
     table = Table(
-        "model", "photo", "LiteRT", "equal labels", "max difference", "ours to f64", "theirs to f64"
+        "model", "photo", "runtime", "equal labels", "max difference", "ours to f64", "theirs to f64"
     )
     for row in photos_:
         errors = ["-" if e is None else f"{e:.3g}" for e in (row.ours_to_float64, row.theirs_to_float64)]
         table.add_row(
             row.model,
             row.photo,
-            row.resolver,
+            row.runtime,
             f"{row.equal_labels:.4%}",
             f"{row.largest_difference:.3g}",
             *errors,
@@ -201,7 +181,7 @@ def main() -> int:
             normalisation = found.known.normalisation
             by_photo += photo_parity(name, graph, found.path, normalisation, arguments.threads)
             by_operator += operator_parity(name, graph, found.path, normalisation)
-    except (MiniliteError, ImportError) as error:
+    except MiniliteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if arguments.json:

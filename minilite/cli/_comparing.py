@@ -40,6 +40,8 @@ class Choice:
 
 def both_sides(choice: Choice) -> tuple[Side, Side]:
     """The run that is judged and the one that is right."""
+    from dataclasses import replace
+
     from minilite.debug.sides import check_side, own_side, record_side, saved_side
     from minilite.errors import MiniliteError, TensorValueError
     from minilite.executor import processors
@@ -88,7 +90,7 @@ def both_sides(choice: Choice) -> tuple[Side, Side]:
                 f"{other} does not take what {choice.model} takes: {error}", rule="input"
             ) from error
         side = own_side(choice.backend, twin, translated, threads=threads, progress=show)
-        return given, side
+        return replace(given, name=choice.model), replace(side, name=other)
 
 
 def one_side(

@@ -104,13 +104,15 @@ def _print(printer: Printer, found: Bisection, line: str | None) -> None:
     printer.line(f"  unequal    {share(local.difference.unequal, local.difference.elements)}")
     printer.line(f"  tolerance  {local.tolerance}; {local.needed} would have passed")
     printer.line()
-    columns = [">input", "name", "type", "shape", "", ">difference of the two runs"]
+    columns = [">input", "name", "type", "shape", "", ">max difference", ">unequal", "worst at"]
     lines = []
     for given in found.inputs:
         kind = "constant" if given.is_constant else "computed"
         apart = "-" if given.difference is None else figure(given.difference.absolute.max)
         shape = "x".join(map(str, given.shape)) or "scalar"
-        lines.append((str(given.tensor), given.name, given.type, shape, kind, apart))
+        unequal = "-" if given.difference is None else str(given.difference.unequal)
+        worst = "-" if given.difference is None else place(given.difference.worst)
+        lines.append((str(given.tensor), given.name, given.type, shape, kind, apart, unequal, worst))
     printer.table(columns, lines)
     printer.line()
     printer.line(f"to slice it out: {line}")

@@ -62,7 +62,8 @@ def command(
         return
     printer = Printer()
     names = ", ".join(operator.name for operator in piece.graph.main.operators)
-    printer.line(f"operators {wanted.start} to {wanted.stop - 1}: {names}")
+    which = f"s {wanted.start} to {wanted.stop - 1}" if len(wanted) > 1 else f" {wanted.start}"
+    printer.line(f"operator{which}: {names}")
     for label, numbers in (("input", piece.graph.main.inputs), ("output", piece.graph.main.outputs)):
         for number in numbers:
             printer.line(f"{label:7} {tensors[number]}, in the whole model tensor {piece.tensors[number]}")

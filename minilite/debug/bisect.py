@@ -13,7 +13,7 @@ from minilite.graph import Node
 
 @dataclass(frozen=True)
 class InputRow:
-    """One input of the operator: a constant, or how the two runs' values differ."""
+    """One input of the operator, and how the values of the two sides differ; None if that cannot be said."""
 
     tensor: int
     name: str
@@ -106,8 +106,11 @@ def _inputs(comparer: Comparer, node: Node) -> tuple[InputRow, ...]:
     for tensor in node.inputs:
         if tensor is None:
             continue
-        paired = not tensor.is_constant and tensor.index in comparer.pairing.numbers
-        measured = difference(*comparer.pairing.in_units(tensor.index)) if paired else None
+        measured = None
+        if tensor.data is None and tensor.index in comparer.pairing.numbers:
+            measured = difference(*comparer.pairing.in_units(tensor.index))
+        elif tensor.data is not None and comparer.pairing.same_structure:
+            measured = difference(tensor.data, comparer.expected.recording.value(tensor.index))
         rows.append(
             InputRow(tensor.index, tensor.name, tensor.type.name, tensor.shape, tensor.is_constant, measured)
         )

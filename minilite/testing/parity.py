@@ -71,7 +71,7 @@ def compare(given: Array, expected: Array, bound: Array | float) -> Comparison:
     if error > limit:
         count = int(np.count_nonzero(difference > allowed))
         fault = (
-            f"{given[worst]!r} instead of {expected[worst]!r} at {worst}: off by {error:.6g}, allowed "
+            f"{given[worst]} instead of {expected[worst]} at {worst}: off by {error:.6g}, allowed "
             f"{limit:.6g}; {count} of {given.size} elements are off"
         )
     return Comparison(fault, error, limit, worst)

@@ -92,6 +92,9 @@ def test_a_flipped_weight(make: Callable[[], Graph], x: Array, step: float, oper
     assert [i.is_constant for i in found.inputs] == [False, True, True]
     assert found.inputs[0].difference is not None
     assert found.inputs[0].difference.equal
+    changed = found.inputs[1].difference
+    assert changed is not None
+    assert changed.unequal == 1
 
 
 @EACH
