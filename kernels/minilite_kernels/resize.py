@@ -24,9 +24,9 @@ ONE = 1 << FIXED_POINT_BITS
 def repeat_pixel(x: Input, out: Output, pixels: int, channels: int, start: int, stop: int) -> None:
     """Pictures of one pixel, ``x`` [batch, channels], as pictures of ``pixels`` pixels."""
     for pixel in range(start, stop):
-        source, target = pixel // pixels * channels, pixel * channels
+        source, target = line_of(x, pixel // pixels, channels), line_of(out, pixel, channels)
         for c in range(channels):
-            out[target + c] = x[source + c]
+            target[c] = source[c]
 
 
 @kernel

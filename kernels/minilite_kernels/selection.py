@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minilite_kernels import simd
+from minilite_kernels import simd_integer as integer
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
+from minilite_kernels.vector import WIDTH
 
 
 @helper
@@ -43,6 +46,18 @@ def _first_best(better: Callable[[Any, Any], bool]) -> Callable[..., int]:
 _first_largest, _first_smallest = _first_best(_above), _first_best(_below)
 
 
+@helper
+def _first_largest_byte(x: Any, base: int, size: int) -> int:
+    """``_first_largest`` of bytes, a vector at a time; the last one moves left to end with them."""
+    best = integer.keys(x, base, 0)
+    place = WIDTH
+    while place < size:
+        place = min(place, size - WIDTH)
+        best = simd.larger(best, integer.keys(x, base + place, place))
+        place += WIDTH
+    return integer.PLACES - 1 - integer.largest(best) % integer.PLACES
+
+
 @kernel
 def argmax_last(x: Input, out: Output, size: int, start: int, stop: int) -> None:
     """ARG_MAX over the last axis: ``out[i]`` is the first position of the largest of ``size`` values.
@@ -51,6 +66,16 @@ def argmax_last(x: Input, out: Output, size: int, start: int, stop: int) -> None
     """
     for i in range(start, stop):
         out[i] = _first_largest(x, i * size, size)
+
+
+@kernel
+def argmax_last_of_bytes(x: Input, out: Output, size: int, start: int, stop: int) -> None:
+    """``argmax_last`` of uint8 or int8, in vectors where they are filled."""
+    for i in range(start, stop):
+        if WIDTH <= size <= integer.PLACES:
+            out[i] = _first_largest_byte(x, i * size, size)
+        else:
+            out[i] = _first_largest(x, i * size, size)
 
 
 @kernel

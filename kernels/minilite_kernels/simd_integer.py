@@ -252,6 +252,52 @@ def add_row_terms(context: Any, tile: Any, terms: Any, offset: Any, last: Any, f
     return tile(tile, terms, types.intp, types.intp, types.int64), emit
 
 
+PLACES = 1 << 16
+"""What ``keys`` has to be larger than."""
+
+
+def _keys(x: Array, offset: int, position: int) -> Array:
+    values = x[offset : offset + WIDTH].astype(np.int32) * np.int32(PLACES)
+    return (values + np.int32(PLACES - 1 - position) - np.arange(WIDTH, dtype=np.int32))[None]
+
+
+@operation(_keys)
+def keys(context: Any, x: Any, offset: Any, position: Any) -> Any:
+    """Bytes ``x[offset:]``, numbered from ``position`` on, as keys: of equals the first one's is the largest.
+
+    A key is ``value * PLACES + PLACES - 1 - number``; numbers are less than ``PLACES``.
+    """
+    tile = TileType(1, 1, types.int32)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        widen = builder.sext if x.dtype.signed else builder.zext
+        values = widen(e.load(e.data(0), arguments[1], ir.VectorType(_I8, WIDTH)), _LANES32)
+        places = ir.Constant(_LANES32, [PLACES - 1 - i for i in range(WIDTH)])
+        places = builder.sub(places, e.splat(builder.trunc(arguments[2], _I32)))
+        key = builder.or_(builder.shl(values, e.constant(16, _LANES32)), places)
+        return map_tile(e, tile, lambda _i, _j, _old: key, None)
+
+    return tile(x, types.intp, types.int64), emit
+
+
+def _largest(tile: Array) -> int:
+    return int(tile.max())
+
+
+@operation(_largest)
+def largest(context: Any, tile: Any) -> Any:
+    """The largest element of a tile of one vector."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I32, [_LANES32])
+        name = f"llvm.vector.reduce.smax.v{WIDTH}i32"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [builder.extract_value(arguments[0], 0)])
+
+    return types.int32(tile), emit
+
+
 def _to_float(tile: Array) -> Array:
     return tile.astype(np.float32)
 

@@ -150,7 +150,9 @@ class _ArgSelect(Op):
             return False
         shared: dict[str, Any] = {"x": x, "out": node.output, "size": size}
         if inner == 1:
-            kernel = selection.argmax_last if largest else selection.argmin_last
+            bytes_kernel, any_kernel = selection.argmax_last_of_bytes, selection.argmax_last
+            kernel = bytes_kernel if x.dtype.itemsize == 1 else any_kernel
+            kernel = kernel if largest else selection.argmin_last
         else:
             kernel = selection.argmax_inner if largest else selection.argmin_inner
             shared |= {"inner": inner, "best": lowering.scratch(x.dtype, inner)}

@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels.kernel import ScratchSpace
-from minilite_kernels.selection import argmax_inner, argmax_last, argmin_inner, argmin_last
+from minilite_kernels.selection import (
+    argmax_inner,
+    argmax_last,
+    argmax_last_of_bytes,
+    argmin_inner,
+    argmin_last,
+)
 
 from tests.kernels.harness import Array, call
 
 
-def argmax(x: Array, dtype: Any = np.int64, kernel: Any = argmax_last) -> Array:
+def argmax(x: Array, dtype: Any = np.int64, kernel: Any = None) -> Array:
     rows, size = x.shape
+    kernel = kernel or (argmax_last_of_bytes if x.itemsize == 1 else argmax_last)
     return call(kernel, rows, dtype, extent=rows, x=x, size=size)
 
 
@@ -40,7 +47,7 @@ def test_a_nan_is_never_the_largest() -> None:
 
 @given(
     st.integers(1, 20),
-    st.integers(1, 30),
+    st.integers(1, 70),
     st.sampled_from([np.float32, np.uint8, np.int8]),
     st.integers(0, 99),
 )
@@ -49,6 +56,16 @@ def test_any_size(rows: int, size: int, dtype: Any, seed: int) -> None:
     x = np.random.default_rng(seed).integers(0, 5, (rows, size)).astype(dtype)
     np.testing.assert_array_equal(argmax(x), np.argmax(x, axis=1))
     np.testing.assert_array_equal(argmax(-x, kernel=argmin_last), np.argmin(-x, axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_extreme_bytes_far_apart(dtype: Any) -> None:
+    # As many values as a key has numbers for, and one more.
+    info = np.iinfo(dtype)
+    for size in (1 << 16, (1 << 16) + 1):
+        x = np.full((3, size), info.min, dtype)
+        x[1, -1] = x[2, 5] = x[2, -1] = info.max
+        assert argmax(x).tolist() == [0, size - 1, 5]
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 40), st.integers(0, 99))
