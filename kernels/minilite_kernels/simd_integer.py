@@ -386,8 +386,9 @@ def _divided_by_pot(e: Emitter, value: Any, right: Any) -> Any:
     one = e.constant(1, _LANES32)
     mask = b.sub(b.shl(one, right), one)
     threshold = b.sub(b.lshr(mask, one), b.ashr(value, e.constant(31, _LANES32)))
-    up = b.sext(b.icmp_signed(">", b.and_(value, mask), threshold), _LANES32)
-    return b.sub(b.ashr(value, right), up)
+    up = b.icmp_signed(">", b.and_(value, mask), threshold)
+    divided = b.ashr(value, right)
+    return b.select(up, b.add(divided, one), divided)
 
 
 def _scale_once(e: Emitter, old: Any, multiplier: Any, _left: Any, right: Any) -> Any:

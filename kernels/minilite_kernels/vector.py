@@ -150,8 +150,11 @@ class Emitter:
     def mask(self, columns: Any, first: int) -> Any:
         """Lanes ``i`` with ``first + i < columns``."""
         b = self.builder
-        lane = ir.Constant(ir.VectorType(_I64, WIDTH), [first + i for i in range(WIDTH)])
-        return b.icmp_signed("<", lane, self.splat(columns))
+        # In lanes of 32 bits, which compare twice as many at once.
+        most = _I64(1 << 30)
+        limit = b.trunc(b.select(b.icmp_signed("<", columns, most), columns, most), _I32)
+        lane = ir.Constant(ir.VectorType(_I32, WIDTH), [first + i for i in range(WIDTH)])
+        return b.icmp_signed("<", lane, self.splat(limit))
 
     def store(self, value: Any, pointer: Any, offset: Any, mask: Any) -> None:
         """The lanes that ``mask`` has, or all, to ``pointer[offset:]``."""
