@@ -106,11 +106,19 @@ def keep_sums(tile: Any, operands: Any, column: int, row: int, last: int) -> Any
 
 
 @helper
+def store_sums(
+    tile: Any, operands: Any, column: int, row: int, out: Any, target: int, stride: int, last: int, valid: int
+) -> None:
+    """Sums as they are, stored."""
+    simd.store(tile, out, target, stride, last, valid)
+
+
+@helper
 def sum_on_tiles(
     values: Any, rows: int, stride: int, weights: Any, initial: Any, left: int, columns: int, sums: Any
 ) -> None:
     """``sums[r * AT_ONCE + c] = initial[left + c] + sum_k values[r, k] * weights[left + c, k]``, int32."""
-    multiply_lanes(values, 0, rows, stride, weights, initial, left, columns, sums, 0, AT_ONCE, keep_sums, ())
+    multiply_lanes(values, 0, rows, stride, weights, initial, left, columns, sums, 0, AT_ONCE, store_sums, ())
 
 
 @helper

@@ -139,6 +139,14 @@ def finish_hybrid(tile: Any, operands: Any, column: int, row: int, last: int) ->
 
 
 @helper
+def store_hybrid(
+    tile: Any, operands: Any, column: int, row: int, out: Any, target: int, stride: int, last: int, valid: int
+) -> None:
+    """``finish_hybrid`` and a store."""
+    simd.store(finish_hybrid(tile, operands, column, row, last), out, target, stride, last, valid)
+
+
+@helper
 def set_factors(factors: Any, scales: Any, scale: np.float32, together: int) -> np.float32:
     """Fill the factor of each channel; what is left to multiply by.
 
@@ -214,7 +222,7 @@ def convolve_hybrid(
                 out,
                 target,
                 out_c,
-                finish_hybrid,
+                store_hybrid,
                 operands,
             )
         begin = end

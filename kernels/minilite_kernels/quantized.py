@@ -81,14 +81,15 @@ def multiply_lanes(
     out: Any,
     out_offset: int,
     out_stride: int,
-    finish: Any,
+    store: Any,
     operands: Any,
 ) -> None:
-    """``out[r, c] = finish(initial[c] + sum_k x[r, k] * weights[c, k])``.
+    """``out[r, c]`` from ``initial[c] + sum_k x[r, k] * weights[c, k]``.
 
     ``x`` unsigned bytes or int16 [rows, depth] at ``x_offset``, depth padded to whole lanes; rows of ``out``
-    are ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin. ``finish(tile,
-    operands, column, row, last)`` makes values of the output from a tile of int32 sums.
+    are ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin. ``store(tile,
+    operands, column, row, out, target, stride, last, valid)`` makes values of the output from a tile of int32
+    sums of packed columns from ``column`` on and rows ``row`` to ``row + last``; it stores ``valid`` columns.
     """
     for column in range(0, columns, PANEL):
         packed = first + column
@@ -101,11 +102,11 @@ def multiply_lanes(
             if valid > WIDTH:
                 tile = simd.broadcast_row(initial, packed, ROWS, VECTORS)
                 tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
-                simd.store(finish(tile, operands, packed, row, last), out, target, out_stride, last, valid)
+                store(tile, operands, packed, row, out, target, out_stride, last, valid)
             else:
                 half = simd.broadcast_row(initial, packed, ROWS, 1)
                 half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
-                simd.store(finish(half, operands, packed, row, last), out, target, out_stride, last, valid)
+                store(half, operands, packed, row, out, target, out_stride, last, valid)
 
 
 @helper
@@ -181,6 +182,19 @@ def finish_quantized(tile: Any, operands: Any, column: int, row: int, last: int)
     return simd.clamp(tile, np.int32(levels.low), np.int32(levels.high))
 
 
+@helper
+def store_quantized(
+    tile: Any, operands: Any, column: int, row: int, out: Any, target: int, stride: int, last: int, valid: int
+) -> None:
+    """``finish_quantized`` and a store."""
+    sums, multipliers, lefts, rights, levels = operands
+    tables, numbers = (
+        (multipliers, lefts, rights),
+        (-levels.weight_zero, levels.zero, levels.low, levels.high),
+    )
+    integer.store_requantized(tile, out, target, stride, last, valid, sums, row, tables, column, numbers)
+
+
 @kernel
 def convolve_quantized(
     x: Input,
@@ -239,6 +253,6 @@ def convolve_quantized(
             out,
             target,
             out_c,
-            finish_quantized,
+            store_quantized,
             operands,
         )

@@ -359,6 +359,81 @@ def requantize(
     return tile(tile, multipliers, lefts, rights, types.intp, types.int64), emit
 
 
+def _store_requantized(
+    tile: Array,
+    out: Array,
+    offset: int,
+    stride: int,
+    last: int,
+    columns: int,
+    terms: Array,
+    row: int,
+    tables: tuple[Array, Array, Array],
+    column: int,
+    numbers: tuple[int, int, int, int],
+) -> None:
+    factor, zero, low, high = numbers
+    tile = _requantize(_add_row_terms(tile, terms, row, last, factor), *tables, column, zero)
+    width = min(columns, tile.shape[1])
+    out[tile_rows(offset, stride, last, tile.shape[0], width)] = tile[:, :width].clip(low, high)
+
+
+@operation(_store_requantized)
+def store_requantized(
+    context: Any,
+    tile: Any,
+    out: Any,
+    offset: Any,
+    stride: Any,
+    last: Any,
+    columns: Any,
+    terms: Any,
+    row: Any,
+    tables: Any,
+    column: Any,
+    numbers: Any,
+) -> Any:
+    """``add_row_terms`` from ``row`` on, ``requantize``, ``simd.clamp`` and ``simd.store`` in one.
+
+    Register by register, so that few are needed beside the tile. ``tables`` are multipliers, lefts and
+    rights; ``numbers`` the terms' factor, the zero point, low and high.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        value, _, offset, stride, last, columns, _, row, packed, column, numbers = arguments
+        factor, zero, low, high = (
+            builder.trunc(builder.extract_value(numbers, i), _I32) for i in range(len(signature.args[-1]))
+        )
+        zero, low, high = (e.splat(number) for number in (zero, low, high))
+        scale = _scale_once if tables.types[0].dtype.bitwidth == 16 else _scale_twice
+        scales = []
+        for j in range(tile.vectors):
+            part = []
+            for i, kind in enumerate(tables.types):
+                table = context.make_array(kind)(context, builder, builder.extract_value(packed, i)).data
+                vector = ir.VectorType(ir.IntType(kind.dtype.bitwidth), WIDTH)
+                part.append(e.load(table, e.offset(column, WIDTH * j), vector))
+            scales.append(part)
+        masks = [e.mask(columns, WIDTH * j) for j in range(tile.vectors)]
+        target, narrow = e.data(1), ir.VectorType(ir.IntType(out.dtype.bitwidth), WIDTH)
+        for i, j, place in each_register(tile):
+            if j == 0:
+                there = e.offset(row, e.clamped_row(i, last, _I64(1)))
+                term = e.splat(builder.mul(builder.load(builder.gep(e.data(6), [there])), factor))
+            sums = builder.add(builder.extract_value(value, place), term)
+            scaled = builder.add(scale(e, sums, *scales[j]), zero)
+            scaled = builder.select(builder.icmp_signed("<", scaled, low), low, scaled)
+            scaled = builder.select(builder.icmp_signed(">", scaled, high), high, scaled)
+            where = e.offset(offset, e.clamped_row(i, last, stride), WIDTH * j)
+            e.store(builder.trunc(scaled, narrow), target, where, masks[j])
+        return context.get_dummy_value()
+
+    place, numbers = types.intp, types.UniTuple(types.int64, 4)
+    signature = types.void(tile, out, place, place, place, place, terms, place, tables, place, numbers)
+    return signature, emit
+
+
 def _scale_twice(e: Emitter, old: Any, multiplier: Any, left: Any, right: Any) -> Any:
     return _divided_by_pot(e, _doubled_high_product(e, e.builder.shl(old, left), multiplier), right)
 

@@ -14,10 +14,10 @@ from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
 from minilite_kernels.matmul import multiply_panels, padded_columns
 from minilite_kernels.quantized import (
     Levels,
-    finish_quantized,
     gather_lanes,
     multiply_lanes,
     padded_lanes,
+    store_quantized,
     sum_patches,
 )
 from minilite_kernels.window import Window
@@ -142,6 +142,6 @@ def transposed_quantized(
                 out,
                 place(w, phase, row, part),
                 phase.step_x * phase.channels,
-                finish_quantized,
+                store_quantized,
                 operands,
             )
