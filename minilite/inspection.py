@@ -5,18 +5,14 @@ Works for files minilite cannot run, too: what it does not have or refuses is ma
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from minilite import ops
 from minilite.errors import PrepareError, UnsupportedOpError
 from minilite.graph import Graph, Node, Shape, Subgraph, Tensor
+from minilite.notation import plain_options
 from minilite.prepare import prepare
 
 
@@ -158,7 +154,7 @@ def _operator(node: Node) -> OperatorSummary:
         name=operator.name,
         inputs=operator.inputs,
         outputs=operator.outputs,
-        options=_options(operator.options),
+        options=plain_options(operator.options),
         multiply_adds=multiply_adds,
         weight_bytes=sum(_bytes(tensor) for tensor in constants),
         fault=fault,
@@ -182,22 +178,3 @@ def _tensor(tensor: Tensor) -> TensorSummary:
 
 def _bytes(tensor: Tensor) -> int:
     return (tensor.size * tensor.type.bits + 7) // 8
-
-
-def _options(options: Any) -> dict[str, Any]:
-    """An options record or dict as a dict of plain values."""
-    if dataclasses.is_dataclass(options):
-        options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    return {name: _plain(value) for name, value in (options or {}).items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str) or value is None else str(value)

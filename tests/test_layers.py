@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"version", "errors", "progress", "locks", "telling"},
+    {"version", "errors", "progress", "locks", "telling", "notation"},
     {"graph"},
     {"content", "flexbuffer", "shapes", "quantization", "fixed_point", "floats", "verify", "sparsity"},
     {"ops"},

@@ -60,18 +60,35 @@ class Printer:
             for line in _plain_lines(columns, rows):
                 self.line(line)
 
+    def growing_table(self, columns: Sequence[str], widths: Sequence[int]) -> Callable[[Sequence[str]], None]:
+        """A table whose rows are printed as they come: prints the head, returns what prints a row.
+
+        ``widths`` are what the widest cells to come may need; a wider one moves the rest of its row.
+        """
+        names = [column.removeprefix(">") for column in columns]
+        widths = [max(len(name), width) for name, width in zip(names, widths, strict=True)]
+
+        def show(cells: Sequence[str], style: str = "") -> None:
+            self._console.print(Text(_plain_line(columns, cells, widths), style=style), soft_wrap=True)
+
+        show(names, "bold")
+        return show
+
 
 def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Iterator[str]:
     """Columns two spaces apart, a line for each row however wide, nothing cut."""
     cells = [[column.removeprefix(">") for column in columns]]
     cells += [[str(cell).replace("\n", ", ") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        aligned = (
-            cell.rjust(width) if column.startswith(">") else cell.ljust(width)
-            for column, cell, width in zip(columns, row, widths, strict=True)
-        )
-        yield "  ".join(aligned).rstrip()
+    return (_plain_line(columns, row, widths) for row in cells)
+
+
+def _plain_line(columns: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = (
+        cell.rjust(width) if column.startswith(">") else cell.ljust(width)
+        for column, cell, width in zip(columns, row, widths, strict=True)
+    )
+    return "  ".join(aligned).rstrip()
 
 
 def print_json(data: Any) -> None:

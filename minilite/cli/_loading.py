@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from minilite.catalogue import FoundModel, find_model
 from minilite.cli._console import progress_bar
+from minilite.notation import sizes
 
 if TYPE_CHECKING:
     from minilite.graph import Array
@@ -51,8 +52,8 @@ def warm_up(model: Model, inputs: list[Array], source: str) -> None:
         declared = [(t.name, t.shape_signature) for t in tensors if -1 in t.shape_signature]
         if not declared:
             raise
-        named = ", ".join(f"{name!r} {_sizes(signature)}" for name, signature in declared)
-        given = ", ".join(_sizes(value.shape) for value in inputs)
+        named = ", ".join(f"{name!r} {sizes(signature)}" for name, signature in declared)
+        given = ", ".join(sizes(value.shape) for value in inputs)
         raise PrepareError(
             f"{error}\nThe file leaves sizes open: {named}; --input {source} gave {given}. "
             "Give an .npy or .npz of a shape that fits.",
@@ -61,10 +62,6 @@ def warm_up(model: Model, inputs: list[Array], source: str) -> None:
             tensor=error.tensor,
             rule=error.rule,
         ) from error
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minilite.notation import sizes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -132,8 +134,7 @@ def _field_row(f: Field) -> tuple[str, str, str, str]:
         where += ", not all of these"
     if f.found != "said":
         where += f" ({f.found})"
-    sizes = "x".join(map(str, f.shape)) or "scalar"
-    return f"{f.tensor} {f.name}", sizes, f"{f.count} of {f.size}", where
+    return f"{f.tensor} {f.name}", sizes(f.shape), f"{f.count} of {f.size}", where
 
 
 def _print_parts(printer: Printer, e: Explanation) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from minilite.notation import options_text, short_type, sizes
 
 if TYPE_CHECKING:
     from minilite.cli._console import Printer
@@ -55,7 +57,7 @@ def _print_subgraph(printer: Printer, subgraph: SubgraphSummary, *, tensors: boo
                 op.name if op.fault is None else f"{op.name} (!)",
                 listed(op.inputs),
                 listed(op.outputs),
-                _options_text(op.options),
+                options_text(op.options),
                 "?" if op.multiply_adds is None else f"{op.multiply_adds / 1e6:.3f}",
                 f"{op.weight_bytes / 1e3:.2f}",
             )
@@ -69,7 +71,7 @@ def _print_subgraph(printer: Printer, subgraph: SubgraphSummary, *, tensors: boo
                 (
                     str(tensor.index),
                     tensor.type.lower(),
-                    _sizes(tensor.shape),
+                    sizes(tensor.shape),
                     str(tensor.bytes),
                     "yes" if tensor.is_constant else "",
                     _quantisation(tensor),
@@ -109,19 +111,7 @@ def _print_extras(printer: Printer, summary: ModelSummary) -> None:
 def _short(tensor: TensorSummary | None) -> str:
     if tensor is None:
         return "none"
-    return f"{tensor.index}:{_short_type(tensor.type)}[{_sizes(tensor.shape)}]"
-
-
-def _short_type(name: str) -> str:
-    """``f32`` for ``FLOAT32``, ``u8`` for ``UINT8``; other names in lower case."""
-    for long, short in (("BFLOAT", "bf"), ("FLOAT", "f"), ("UINT", "u"), ("INT", "i")):
-        if name.startswith(long):
-            return short + name.removeprefix(long)
-    return name.lower()
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
+    return f"{tensor.index}:{short_type(tensor.type)}[{sizes(tensor.shape)}]"
 
 
 def _quantisation(tensor: TensorSummary) -> str:
@@ -131,31 +121,3 @@ def _quantisation(tensor: TensorSummary) -> str:
         return f"scale {tensor.scales[0]:.9g} zero {tensor.zero_points[0]}"
     low, high = min(tensor.scales), max(tensor.scales)
     return f"{len(tensor.scales)} scales {low:.4g} ... {high:.4g} along axis {tensor.quantized_dimension}"
-
-
-_PAIRS = {
-    "stride_h": ("stride_w", "stride"),
-    "dilation_h_factor": ("dilation_w_factor", "dilation"),
-    "filter_height": ("filter_width", "filter"),
-}
-
-# Fields that say nothing on nearly every operator; --json has them.
-_USUALLY_IDLE = ("quantized_bias_type", "pot_scale_int16", "keep_num_dims", "weights_format")
-
-
-def _options_text(options: dict[str, Any]) -> str:
-    """Options on one line: height and width joined, what is off, empty or 1x1 left out."""
-    widths = {width for height, (width, _) in _PAIRS.items() if height in options}
-    words = []
-    for name, value in options.items():
-        if value is None or value is False or value in ("NONE", []) or name in (*widths, *_USUALLY_IDLE):
-            continue
-        if name in _PAIRS:
-            width, pair = _PAIRS[name]
-            if (value, options[width]) != (1, 1):
-                words.append(f"{pair}={value}x{options[width]}")
-        elif name in ("padding", "fused_activation_function") and isinstance(value, str):
-            words.append(value)
-        else:
-            words.append(f"{name}={_sizes(value) if isinstance(value, list) else value}")
-    return " ".join(words)

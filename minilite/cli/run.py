@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minilite.notation import figure, sizes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,8 +101,4 @@ def _summary(name: str, value: Array) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return "x".join(map(str, value)) or "scalar"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return sizes(value) if isinstance(value, list) else figure(value)

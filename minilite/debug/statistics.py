@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilite.graph import Array, Tensor, TensorType
+from minilite.notation import figure
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ class Statistics:
     def of(cls, value: Array, tensor: Tensor | None = None) -> Statistics:
         """The figures of a value; ``tensor`` tells its type and whether it is quantized."""
         return _statistics(value, tensor)
+
+    def __str__(self) -> str:
+        share = self.zeros / max(self.count, 1)
+        words = [
+            f"min {figure(self.min)} max {figure(self.max)} mean {figure(self.mean)}",
+            f"{share:.1%} zero",
+        ]
+        words += [f"{self.nan} NaN"] if self.nan else []
+        words += [f"{self.infinite} infinite"] if self.infinite else []
+        words += [f"{self.saturated:.2%} saturated"] if self.saturated else []
+        words += [f"{self.unused_codes} codes unused"] if self.unused_codes else []
+        return ", ".join(words)
 
 
 def _statistics(value: Array, tensor: Tensor | None) -> Statistics:

@@ -15,7 +15,7 @@ from minilite.debug.recording import Recording
 from minilite.debug.store import Store
 from minilite.errors import InvokeError, TensorValueError
 from minilite.executor import Executor, create_executor
-from minilite.graph import Array, Graph, Node, Tensor, with_tensors
+from minilite.graph import Array, Graph, Node, Tensor, TensorType, with_tensors
 from minilite.model import Model, Outputs
 from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
@@ -85,6 +85,8 @@ class Trace(Iterator[Event]):
     ----------
     position:
         The number of the operator that runs next.
+    graph:
+        Prepared for the inputs; shapes that only a run can tell are not in it.
     operators:
         The numbers of those that are stopped at.
     """
@@ -108,15 +110,15 @@ class Trace(Iterator[Event]):
         self.threads = threads or self.model.threads
         shapes = [value.shape for value in arrays]
         resources, variables = self.model.remembered(shapes)
-        self._graph = prepare(
+        self.graph = prepare(
             self.model.graph, {t.index: s for t, s in zip(self.model.inputs, shapes, strict=True)}
         )
-        self.operators = _chosen(operators, len(self._graph.main.operators))
-        self._executor = _executor(self._graph, self.backend, self.threads, resources)
+        self.operators = _chosen(operators, len(self.graph.main.operators))
+        self._executor = _executor(self.graph, self.backend, self.threads, resources)
         self._store = Store(memory, disk, folder)
         self._seconds: dict[int, float] = {}
         self._patched: dict[int, int] = {}
-        self._history = History(self._graph, self._executor)
+        self._history = History(self.graph, self._executor)
         self.position = 0
         self._begin(arrays, variables)
         if recording is None:
@@ -132,15 +134,20 @@ class Trace(Iterator[Event]):
             if not tensor.is_constant:
                 self._executor.view(tensor.index)[...] = value
                 self._store.keep(tensor.index, self._executor.view(tensor.index))
-        for tensor in self._graph.main.tensors:
+        for tensor in self.graph.main.tensors:
             if tensor.is_variable:
                 self._store.keep(tensor.index, self._executor.view(tensor.index))
+        for node in self.graph.main.nodes():
+            for tensor in node.outputs:
+                if not (tensor.is_constant or tensor.is_variable or tensor.type is TensorType.STRING):
+                    # The first touch of new memory costs more than many an operator: not in its time.
+                    self._executor.view(tensor.index).fill(0)
 
     def _take_from(self, recording: Recording) -> None:
         """Begin at ``operators`` with the values that an earlier run had there."""
-        operators, tensors = self._graph.main.operators, self._graph.main.tensors
+        operators, tensors = self.graph.main.operators, self.graph.main.tensors
         first = self.operators.start
-        for node in list(self._graph.main.nodes())[:first]:
+        for node in list(self.graph.main.nodes())[:first]:
             if has_effects(node):
                 raise InvokeError(
                     f"{node.operator} changes what outlives a run, which recordings do not keep: go on from "
@@ -151,7 +158,7 @@ class Trace(Iterator[Event]):
                 )
         made = {number for operator in operators[:first] for number in operator.outputs}
         read = {number for operator in operators[first:] for number in operator.inputs}
-        for number in sorted(made & (read | set(self._graph.main.outputs))):
+        for number in sorted(made & (read | set(self.graph.main.outputs))):
             if not tensors[number].is_constant:
                 value = recording.value(number).astype(self._executor.view(number).dtype, copy=False)
                 self._executor.write(number, value)
@@ -254,10 +261,10 @@ class Trace(Iterator[Event]):
         for _ in self:
             pass
         self._history.take_back(self.operators.stop)  # what an earlier finish() has done
-        for node in list(self._graph.main.nodes())[self.operators.stop :]:
+        for node in list(self.graph.main.nodes())[self.operators.stop :]:
             self._history.note_effects(node)
-        self._executor.run(self.operators.stop, len(self._graph.main.operators))
-        main = self._graph.main
+        self._executor.run(self.operators.stop, len(self.graph.main.operators))
+        main = self.graph.main
         arrays = [self._executor.view(number).copy() for number in main.outputs]
         return Outputs(arrays, self.model.output_names)
 
@@ -281,7 +288,7 @@ class Trace(Iterator[Event]):
         while self.position < position:
             self.step()
         self._history.take_back(position)
-        for operator in self._graph.main.operators[position : self.position]:
+        for operator in self.graph.main.operators[position : self.position]:
             self._seconds.pop(operator.index, None)
             for number in operator.outputs:
                 self._store.drop(number)
@@ -306,7 +313,7 @@ class Trace(Iterator[Event]):
         self._check_patch(record)
         held = self._executor.view(record.index)
         array = convert(value, record, str(record))
-        dynamic = self._graph.main.tensors[record.index].is_dynamic
+        dynamic = self.graph.main.tensors[record.index].is_dynamic
         if array.shape != held.shape and not dynamic:
             raise TensorValueError(
                 f"{record}: expected {held.shape}, given {array.shape}", tensor=record.index, rule="patch"
@@ -324,7 +331,7 @@ class Trace(Iterator[Event]):
                 tensor=record.index,
                 rule="patch",
             )
-        writer = next((o for o in self._graph.main.operators if record.index in o.outputs), None)
+        writer = next((o for o in self.graph.main.operators if record.index in o.outputs), None)
         if writer is not None and writer.index >= self.position and not record.is_variable:
             raise TensorValueError(
                 f"{record} is computed by {writer}, which would overwrite the value: patch it when that has "
@@ -332,7 +339,7 @@ class Trace(Iterator[Event]):
                 tensor=record.index,
                 rule="patch",
             )
-        if writer is None and not record.is_variable and record.index not in self._graph.main.inputs:
+        if writer is None and not record.is_variable and record.index not in self.graph.main.inputs:
             raise TensorValueError(f"{record}: nothing reads it", tensor=record.index, rule="patch")
 
     def _unpatch(self, number: int, value: Array) -> None:
@@ -362,7 +369,7 @@ class Trace(Iterator[Event]):
     def value(self, key: int | str) -> Array:
         """A tensor's present value: constant, input, variable, or computed so far."""
         record = self.tensor(key)
-        writer = next((o for o in self._graph.main.operators if record.index in o.outputs), None)
+        writer = next((o for o in self.graph.main.operators if record.index in o.outputs), None)
         if writer is not None and writer.index >= self.position and not record.is_constant:
             raise TensorValueError(
                 f"{record} is computed by {writer}, which has not run yet",
@@ -376,7 +383,7 @@ class Trace(Iterator[Event]):
         main = self._executor.subgraph
         return Recording(
             model=self.model.graph,
-            graph=with_tensors(self._graph, 0, main.tensors),
+            graph=with_tensors(self.graph, 0, main.tensors),
             tensors=self._store.values(),
             seconds=dict(self._seconds),
             backend=self._executor.backend if self.backend != FLOAT64 else FLOAT64,
