@@ -302,8 +302,8 @@ class _Builder:
     def _lifetimes(self, levels: list[int], end: int) -> dict[int, Lifetime]:
         """From the first stage that writes a buffer to the last that reads it; ``end`` is after the run.
 
-        Graph inputs, outputs and variables live throughout: someone outside may read or write them at
-        any time between runs, and an input set once serves several runs.
+        Graph inputs and variables live throughout, for an input set once serves several runs. Outputs can be
+        read until the next run begins, and lend their memory until they are written.
         """
         first: dict[int, int] = {}
         last: dict[int, int] = {}
@@ -312,12 +312,12 @@ class _Builder:
                 first[key] = min(first.get(key, level), level)
                 last[key] = max(last.get(key, level), level)
         tensors = self.tensors
-        always = {*self.subgraph.inputs, *self.subgraph.outputs}
-        always |= {t.index for t in tensors if t.is_variable}
-        for index in always:
+        always = {*self.subgraph.inputs, *(t.index for t in tensors if t.is_variable)}
+        for index in always | {*self.subgraph.outputs}:
             if not tensors[index].is_constant:
                 key = self.owner.get(index, index)
-                first[key], last[key] = 0, end
+                first[key] = 0 if index in always else first.get(key, 0)
+                last[key] = end
         if self.keep_all:
             return {key: Lifetime(tensors[key].nbytes, 0, end) for key in first}
         return {key: Lifetime(tensors[key].nbytes, first[key], last[key]) for key in first}

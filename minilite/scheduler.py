@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from minilite_kernels import walker
@@ -24,6 +24,8 @@ from minilite.ops.checks import outside
 from minilite.plan import FaultNote, KernelStep, Plan, PythonStep, aligned_copy, aligned_empty, build_plan
 from minilite.progress import TerminalProgress
 from minilite.reference import evaluate
+
+Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Team:
@@ -247,14 +249,18 @@ class _Program:
         self._views[key] = flat.view(tensor.dtype).reshape(tensor.shape)
         return self._views[key]
 
-    def walk(self, first: int, last: int) -> Callable[[int], None]:
-        """A job that runs stages ``first..last``; it keeps alive all that it points to."""
+    def walk(self, first: int, last: int, times: Times | None = None) -> Callable[[int], None]:
+        """A job that runs stages ``first..last``; it keeps alive all that it points to.
+
+        ``times``, from ``walker.new_times``, are filled on the way.
+        """
         counters = walker.new_counters(len(self.plan.stages), self.threads)
-        addresses = (*self._tables, counters.ctypes.data)
+        clock = 0 if times is None else times.ctypes.data
+        addresses = (*self._tables, counters.ctypes.data, clock)
         run = walker.walk()
 
         def work(thread: int) -> None:
-            _ = counters, self
+            _ = counters, times, self
             run(*addresses, self._scratch_addresses[thread], first, last, thread, self.threads)
 
         return work

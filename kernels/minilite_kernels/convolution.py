@@ -1,17 +1,19 @@
 """General 2-D convolution: gather patches, then a matrix product on them (im2row).
 
 A chunk of output pixels is gathered into the thread's scratch, where it stays in the cache while
-every panel of weights passes over it.
+every panel of weights passes over it. Of a picture with few channels, where gathering would take as long
+as multiplying, the lines under a tile are read where they stand (``convolve_lines_float``).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minilite_kernels import simd
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
-from minilite_kernels.matmul import multiply_panels, padded_columns
-from minilite_kernels.vector import WIDTH
+from minilite_kernels.matmul import PANEL, ROWS, VECTORS, WIDTH, finish, multiply_panels, padded_columns
 from minilite_kernels.window import Window, valid_taps
 
 
@@ -181,3 +183,95 @@ def convolve_add_float(
     """As ``convolve_float``, plus ``addend``, laid out as ``out``, within ``sum_low ... sum_high``."""
     limits = (low, high, sum_low, sum_high)
     convolve_groups(x, weights, bias, addend, out, patches, w, out_c, groups, limits, start, stop)
+
+
+@helper
+def add_lines(
+    tile: Any,
+    lines: Any,
+    at: int,
+    line: int,
+    step: int,
+    last: int,
+    weights: Any,
+    panel: int,
+    width: int,
+    run: int,
+    count: int,
+) -> Any:
+    """The tile plus ``count`` lines of ``run`` products: pixels are ``step`` apart, lines ``line``."""
+    part = simd.zeros_like(tile)
+    for ky in range(count):
+        for k in range(run):
+            place = panel + (ky * run + k) * width
+            part = simd.outer_multiply_add(part, lines, at + ky * line + k, step, last, weights, place)
+    return simd.add(tile, part)
+
+
+@helper
+def gather_lines(x: Any, lines: Any, w: Window, image: int, top: int, left: int, columns: int) -> None:
+    """``lines`` [kernel_h, columns, in_c] = the picture from ``top`` and ``left`` on, zeros outside."""
+    first, after = max(left, 0), min(left + columns, w.in_w)
+    size = columns * w.in_c
+    for ky in range(w.kernel_h):
+        row = top + ky * w.dilation_h
+        target = lines[ky * size : (ky + 1) * size]
+        target[:] = np.float32(0)
+        if 0 <= row < w.in_h and first < after:
+            source = ((image * w.in_h + row) * w.in_w + first) * w.in_c
+            seen = x[source : source + (after - first) * w.in_c]
+            begin = (first - left) * w.in_c
+            for i in range(len(seen)):
+                target[begin + i] = seen[i]
+
+
+@kernel
+def convolve_lines_float(
+    x: Input,
+    weights: Input,
+    bias: Input,
+    out: Output,
+    lines: Scratch,
+    w: Window,
+    out_c: int,
+    low: float,
+    high: float,
+    start: int,
+    stop: int,
+) -> None:
+    """CONV_2D on float32 where a patch has at most ``matmul.BLOCK`` values, output rows of [batch, out_h].
+
+    As ``convolve_float`` with one group and without horizontal dilation, and with the same bits; ``lines``
+    float32 has room for the lines under a tile of pixels.
+    """
+    run, line = w.kernel_w * w.in_c, w.dilation_h * w.in_w * w.in_c
+    depth, step, columns = w.kernel_h * run, w.stride_w * w.in_c, (ROWS - 1) * w.stride_w + w.kernel_w
+    limits = (low, high, low, high)
+    for row in range(start, stop):
+        image, top = row // w.out_h, row % w.out_h * w.stride_h - w.pad_top
+        whole = top >= 0 and top + (w.kernel_h - 1) * w.dilation_h < w.in_h
+        for column in range(0, w.out_w, ROWS):
+            last = min(ROWS, w.out_w - column) - 1
+            left = column * w.stride_w - w.pad_left
+            inside = whole and left >= 0 and left + last * w.stride_w + w.kernel_w <= w.in_w
+            if inside:
+                seen, at, apart = x, ((image * w.in_h + top) * w.in_w + left) * w.in_c, line
+            else:
+                gather_lines(x, lines, w, image, top, left, columns)
+                seen, at, apart = lines, 0, columns * w.in_c
+            for first in range(0, out_c, PANEL):
+                valid, panel, target = out_c - first, first * depth, (row * w.out_w + column) * out_c + first
+                if valid > WIDTH:
+                    tile = simd.broadcast_row(bias, first, ROWS, VECTORS)
+                    tile = add_lines(
+                        tile, seen, at, apart, step, last, weights, panel, PANEL, run, w.kernel_h
+                    )
+                    tile = finish(tile, target, out_c, last, valid, None, limits)
+                    simd.store(tile, out, target, out_c, last, valid)
+                else:
+                    half = simd.broadcast_row(bias, first, ROWS, 1)
+                    half = add_lines(
+                        half, seen, at, apart, step, last, weights, panel, WIDTH, run, w.kernel_h
+                    )
+                    half = finish(half, target, out_c, last, valid, None, limits)
+                    simd.store(half, out, target, out_c, last, valid)

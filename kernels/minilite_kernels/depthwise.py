@@ -91,11 +91,11 @@ def add_taps(tile: Any, x: Any, at: int, step: int, w: Window, rows: Any, column
 @helper
 def border(operands: Any, w: Window, row: int, column: int, count: int) -> None:
     """``PIXELS`` neighbouring output pixels, or one, all channels, with the taps that meet the image."""
-    x, weights, bias, out, out_c, low, high = operands
+    x, weights, bias, out, origin, out_c, low, high = operands
     top, left, source = first_tap(w, row, column)
     rows = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h)
     columns = valid_taps(left, w.in_w, w.kernel_w, w.dilation_w)
-    step, target = w.stride_w * w.in_c, (row * w.out_w + column) * out_c
+    step, target = w.stride_w * w.in_c, origin + (row * w.out_w + column) * out_c
     c = 0
     while c < w.in_c:
         c = last_whole(c, w.in_c)
@@ -117,11 +117,11 @@ def interior(operands: Any, w: Window, row: int, first: int, after: int) -> None
 
     The last block moves left to end with the interior: a few pixels are computed twice.
     """
-    x, weights, bias, out, out_c, low, high = operands
+    x, weights, bias, out, origin, out_c, low, high = operands
     channels, gap = w.in_c, pixel_gap(w)
     top, _, source = first_tap(w, row, first)
     rows, columns = valid_taps(top, w.in_h, w.kernel_h, w.dilation_h), (0, w.kernel_w)
-    pixel, target = w.stride_w * channels, (row * w.out_w + first) * out_c
+    pixel, target = w.stride_w * channels, origin + (row * w.out_w + first) * out_c
     c = 0
     while c < channels:
         c = last_whole(c, channels)
@@ -153,7 +153,7 @@ def square_row(operands: Any, w: Window, row: int) -> None:
     A vector of channels goes over the whole row, so that its nine weights stay in registers, and what
     several pixels of a block see is loaded once. Where the window leaves the image it meets zeros.
     """
-    x, weights, bias, out, out_c, low, high = operands
+    x, weights, bias, out, origin, out_c, low, high = operands
     floor, ceiling = np.float32(low), np.float32(high)
     channels, gap, dilation = w.in_c, pixel_gap(w), w.dilation_w
     top, _, source = first_tap(w, row, 0)
@@ -161,35 +161,35 @@ def square_row(operands: Any, w: Window, row: int) -> None:
     whole = first_row == 0 and last_row == 3
     line, tap, pixel = dilation * w.in_w * channels, dilation * channels, w.stride_w * channels
     positions = (PIXELS - 1) * w.stride_w + 3
-    c = 0
-    while c < channels:
-        c = last_whole(c, channels)
-        seed = simd.broadcast_row(bias, c, PIXELS, 1)
-        taps = simd.load_rows(weights, c, channels, 9)
-        for residue in range(gap):
-            count = (w.out_w - residue + gap - 1) // gap
-            done = 0
-            while done < count:
-                column = residue + min(done, count - PIXELS) * gap
-                left = column * w.stride_w - w.pad_left
+    for residue in range(gap):
+        count = (w.out_w - residue + gap - 1) // gap
+        done = 0
+        while done < count:
+            column = residue + min(done, count - PIXELS) * gap
+            left = column * w.stride_w - w.pad_left
+            target = origin + (row * w.out_w + column) * out_c
+            inside = whole and left >= 0 and left + (positions - 1) * dilation < w.in_w
+            first, last = valid_taps(left, w.in_w, positions, dilation)
+            seen = (first_row, last_row, first, last)
+            c = 0
+            while c < channels:
+                c = last_whole(c, channels)
+                seed = simd.broadcast_row(bias, c, PIXELS, 1)
+                taps = simd.load_rows(weights, c, channels, 9)
                 at = source + column * pixel + c
-                if whole and left >= 0 and left + (positions - 1) * dilation < w.in_w:
+                if inside:
                     if w.stride_w == 1:
                         tile = simd.correlate(seed, x, at, tap, line, taps, 3, 1)
                     else:
                         tile = simd.correlate(seed, x, at, tap, line, taps, 3, 2)
+                elif w.stride_w == 1:
+                    tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 1, seen)
                 else:
-                    first, last = valid_taps(left, w.in_w, positions, dilation)
-                    seen = (first_row, last_row, first, last)
-                    if w.stride_w == 1:
-                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 1, seen)
-                    else:
-                        tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 2, seen)
+                    tile = simd.correlate_border(seed, x, at, tap, line, taps, 3, 2, seen)
                 tile = simd.clamp(tile, floor, ceiling)
-                target = (row * w.out_w + column) * out_c + c
-                simd.store(tile, out, target, gap * out_c, PIXELS, WIDTH)
-                done += PIXELS
-        c += WIDTH
+                simd.store(tile, out, target + c, gap * out_c, PIXELS, WIDTH)
+                c += WIDTH
+            done += PIXELS
 
 
 @helper
@@ -198,6 +198,7 @@ def filter_rows(
     weights: Any,
     bias: Any,
     out: Any,
+    origin: int,
     out_c: int,
     w: Window,
     low: float,
@@ -205,8 +206,12 @@ def filter_rows(
     start: int,
     stop: int,
 ) -> None:
-    """Output rows ``start..stop`` over [batch, out_h], whose pixels are ``out_c`` apart in ``out``."""
-    operands = (x, weights, bias, out, out_c, low, high)
+    """Output rows ``start..stop`` over [batch, out_h].
+
+    The first of all pixels has its place in ``out`` at ``origin``, which may lie before the array, and pixels
+    are ``out_c`` apart.
+    """
+    operands = (x, weights, bias, out, origin, out_c, low, high)
     for row in range(start, stop):
         if shares_taps(w):
             square_row(operands, w, row)
@@ -231,4 +236,4 @@ def depthwise_float(
     ``x`` NHWC with at least ``WIDTH`` channels; ``weights`` [kernel_h, kernel_w, channels], finite. Each
     sum starts at the bias and follows the order of the weights.
     """
-    filter_rows(x, weights, bias, out, w.in_c, w, low, high, start, stop)
+    filter_rows(x, weights, bias, out, 0, w.in_c, w, low, high, start, stop)

@@ -113,5 +113,5 @@ def expand_depthwise_float(
         )
         place = (image * w.out_h + first) * w.out_w * w.in_c + channel
         filter_rows(
-            expanded, weights[channel * taps :], bias[channel:], out[place:], w.in_c, seen, low, high, 0, rows
+            expanded, weights[channel * taps :], bias[channel:], out, place, w.in_c, seen, low, high, 0, rows
         )

@@ -19,6 +19,9 @@ from minilite_kernels.kernel import Array, Input, Output, helper, kernel
 ROWS, VECTORS, WIDTH = vector.TILE_ROWS, vector.TILE_VECTORS, vector.WIDTH
 PANEL = VECTORS * WIDTH
 
+LOW_ROWS = min(ROWS, 11)
+"""Rows of a lower tile, as fast, for matrices that end often: pictures line by line."""
+
 BLOCK = 128
 """Products that are summed by themselves before they are added to the total.
 
@@ -84,46 +87,61 @@ def finish(tile: Any, place: int, stride: int, last: int, valid: int, addend: An
     return simd.clamp(tile, np.float32(limits[2]), np.float32(limits[3]))
 
 
-@helper
-def multiply_panels(
-    x: Any,
-    x_offset: int,
-    rows: int,
-    depth: int,
-    weights: Any,
-    bias: Any,
-    first: int,
-    columns: int,
-    out: Any,
-    out_offset: int,
-    out_stride: int,
-    addend: Any,
-    limits: Any,
-) -> None:
-    """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``, then ``finish`` adds what there is.
+def _panels_of(height: int) -> Any:
+    """``multiply_panels`` in tiles of ``height`` rows."""
 
-    The bias, plus the sum of the first ``BLOCK`` products in the order of k, plus the next, and so on.
-    ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat, its rows
-    ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin.
-    """
-    for column in range(0, columns, PANEL):
-        packed = first + column
-        panel = packed * depth
-        valid = columns - column
-        for row in range(0, rows, ROWS):
-            last = min(ROWS, rows - row) - 1
-            start = x_offset + row * depth
-            target = out_offset + row * out_stride + column
-            if valid > WIDTH:
-                tile = simd.broadcast_row(bias, packed, ROWS, VECTORS)
-                tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
-                tile = finish(tile, target, out_stride, last, valid, addend, limits)
-                simd.store(tile, out, target, out_stride, last, valid)
-            else:
-                half = simd.broadcast_row(bias, packed, ROWS, 1)
-                half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
-                half = finish(half, target, out_stride, last, valid, addend, limits)
-                simd.store(half, out, target, out_stride, last, valid)
+    @helper
+    def multiply(
+        x: Any,
+        x_offset: int,
+        rows: int,
+        depth: int,
+        weights: Any,
+        bias: Any,
+        first: int,
+        columns: int,
+        out: Any,
+        out_offset: int,
+        out_stride: int,
+        addend: Any,
+        limits: Any,
+    ) -> None:
+        """``out[r, c] = clamp(bias[c] + sum_k x[r, k] * weights[c, k])``, then ``finish`` adds what there is.
+
+        The bias, plus the sum of the first ``BLOCK`` products in the order of k, plus the next, and so on.
+        ``x`` is [rows, depth] at ``x_offset``, ``out`` [rows, columns] at ``out_offset``, both flat, its rows
+        ``out_stride`` apart; ``first`` is the packed column where these ``columns`` begin.
+        """
+        for column in range(0, columns, PANEL):
+            packed = first + column
+            panel = packed * depth
+            valid = columns - column
+            for row in range(0, rows, height):
+                last = min(height, rows - row) - 1
+                start = x_offset + row * depth
+                target = out_offset + row * out_stride + column
+                if rows == 1 and valid >= PANEL:
+                    # A tile would compute the one row over and over.
+                    line = simd.broadcast_row(bias, packed, 1, VECTORS)
+                    line = multiply_tile(line, x, start, depth, 0, weights, panel, PANEL)
+                    line = finish(line, target, out_stride, 0, valid, addend, limits)
+                    simd.store(line, out, target, out_stride, 0, PANEL)
+                elif valid > WIDTH:
+                    tile = simd.broadcast_row(bias, packed, height, VECTORS)
+                    tile = multiply_tile(tile, x, start, depth, last, weights, panel, PANEL)
+                    tile = finish(tile, target, out_stride, last, valid, addend, limits)
+                    simd.store(tile, out, target, out_stride, last, valid)
+                else:
+                    half = simd.broadcast_row(bias, packed, height, 1)
+                    half = multiply_tile(half, x, start, depth, last, weights, panel, WIDTH)
+                    half = finish(half, target, out_stride, last, valid, addend, limits)
+                    simd.store(half, out, target, out_stride, last, valid)
+
+    return multiply
+
+
+multiply_panels = _panels_of(ROWS)
+multiply_low_panels = _panels_of(LOW_ROWS)
 
 
 @kernel

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -32,18 +33,41 @@ STEP_FIELDS = 4
 STAGE_FIRST, STAGE_LAST, STAGE_CHUNKS = range(3)
 STAGE_FIELDS = 3
 
+TIME_BEGUN, TIME_DONE = 0, 2
+TIME_FIELDS = 4
+
 COUNTER_STRIDE = 16
 """int64 between two counters: each has a cache line (and its neighbour, which is fetched with it) alone."""
 
 _SPINS_BEFORE_YIELD = 2000
 
 _INT64 = types.CPointer(types.int64)
-_give_way = types.ExternalFunction("SwitchToThread" if os.name == "nt" else "sched_yield", types.int32())
+_WINDOWS = os.name == "nt"
+_give_way = types.ExternalFunction("SwitchToThread" if _WINDOWS else "sched_yield", types.int32())
+
+# The system writes its clock where an address says: seconds and nanoseconds, or a counter on Windows.
+if _WINDOWS:
+    _read_clock = types.ExternalFunction("QueryPerformanceCounter", types.int32(types.int64))
+    _UNITS = (time.get_clock_info("perf_counter").resolution, 0.0)
+else:
+    _read_clock = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
+    _UNITS = (1.0, 1e-9)
+    _CLOCK = time.CLOCK_MONOTONIC
 
 
 def new_counters(stages: int, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Counters of one run, all zero: for each stage the chunks claimed of each share, and those done."""
     return np.zeros(stages * (threads + 1) * COUNTER_STRIDE, np.int64)
+
+
+def new_times(stages: int, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Times of one run, all zero: [stages, threads, begun / nothing left to claim, words of a clock]."""
+    return np.zeros((stages, threads, TIME_FIELDS // 2, 2), np.int64)
+
+
+def seconds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``times`` in seconds, [stages, threads, 2]; zero where a thread was not there."""
+    return times[..., 0] * _UNITS[0] + times[..., 1] * _UNITS[1]
 
 
 @intrinsic
@@ -82,8 +106,9 @@ def _atomic_load(context: Any, counters: Any, place: Any) -> Any:
     return types.int64(_INT64, types.int64), emit
 
 
-def _walk(steps, stages, counters, scratch, first, last, thread, threads):  # type: ignore[no-untyped-def]
+def _walk(steps, stages, counters, times, scratch, first, last, thread, threads):  # type: ignore[no-untyped-def]
     for stage in range(first, last):
+        _note_time(times, (stage * threads + thread) * TIME_FIELDS + TIME_BEGUN)
         base = stage * (threads + 1) * COUNTER_STRIDE
         done = base + threads * COUNTER_STRIDE
         chunks = stages[stage * STAGE_FIELDS + STAGE_CHUNKS]
@@ -98,6 +123,7 @@ def _walk(steps, stages, counters, scratch, first, last, thread, threads):  # ty
                     break
                 _run_chunk(steps, stages[stage * STAGE_FIELDS + STAGE_FIRST], chunk, scratch)
                 finished += 1
+        _note_time(times, (stage * threads + thread) * TIME_FIELDS + TIME_DONE)
         if finished > 0:
             _fetch_add(counters, done, finished)
         spins = 0
@@ -105,6 +131,16 @@ def _walk(steps, stages, counters, scratch, first, last, thread, threads):  # ty
             spins += 1
             if spins > _SPINS_BEFORE_YIELD:
                 _give_way()
+
+
+@helper
+def _note_time(times, place):  # type: ignore[no-untyped-def]
+    if times == 0:
+        return
+    if _WINDOWS:
+        _read_clock(times + 8 * place)
+    else:
+        _read_clock(_CLOCK, times + 8 * place)
 
 
 @helper
@@ -123,7 +159,7 @@ def _run_chunk(steps, step, chunk, scratch):  # type: ignore[no-untyped-def]
     _call(address, row, scratch, start, min(start + grain, extent))
 
 
-_WALK = types.void(_INT64, _INT64, _INT64, *[types.int64] * 5)
+_WALK = types.void(_INT64, _INT64, _INT64, *[types.int64] * 6)
 
 
 @cache
@@ -132,12 +168,13 @@ def _compiled_walk() -> Any:
 
 
 @cache
-def walk() -> Callable[[int, int, int, int, int, int, int, int], None]:
-    """The walker: ``walk(steps, stages, counters, scratch, first, last, thread, threads)``.
+def walk() -> Callable[[int, int, int, int, int, int, int, int, int], None]:
+    """The walker: ``walk(steps, stages, counters, times, scratch, first, last, thread, threads)``.
 
-    Runs stages ``first..last``. The first four are addresses. Called by every thread that takes part,
-    each with its number below ``threads``, scratch memory of its own, and the same counters. Any of
-    them may stay away. Runs without the interpreter lock.
+    Runs stages ``first..last``. The first five are addresses. Called by every thread that takes part,
+    each with its number below ``threads``, scratch memory of its own, and the same counters and times
+    (see ``new_times``; address 0: none are taken). Any of them may stay away. Runs without the
+    interpreter lock.
     """
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 5)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 5)
     return prototype(int(_compiled_walk().address))

@@ -99,6 +99,20 @@ def lower_float(
         # The picture is the matrix: nothing to gather.
         lowering.step(matmul_kernel, node, extent=pixels, grain=chunk, depth=depth, columns=g.out_c, **shared)
         return
+    if addition is None and _reads_lines(g, depth):
+        lowering.step(
+            convolution.convolve_lines_float,
+            node,
+            extent=g.batch * g.out_h,
+            grain=grain(g.batch * g.out_h, g.out_w * depth * g.out_c),
+            lines=lowering.scratch(
+                np.float32, g.kernel_h * ((matmul.ROWS - 1) * g.stride_w + g.kernel_w) * g.in_c
+            ),
+            w=kernel_window(g),
+            out_c=g.out_c,
+            **shared,
+        )
+        return
     chunk = _chunk_of_patches(chunk, 4 * depth)
     lowering.step(
         convolve_kernel,
@@ -111,6 +125,13 @@ def lower_float(
         out_c=g.out_c,
         **shared,
     )
+
+
+def _reads_lines(g: Window, depth: int) -> bool:
+    """Whether ``convolve_lines_float`` can do it, and rows are long enough to fill its tiles."""
+    from minilite_kernels import matmul
+
+    return g.groups == 1 and g.dilation_w == 1 and depth <= matmul.BLOCK and g.out_w >= 3 * matmul.ROWS
 
 
 def takes_bias(node: Node, g: Window) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from minilite.graph import ABSENT, Array, Node, Operator, Shape, Tensor, TensorType
+from minilite.graph import ABSENT, Array, Node, Operator, Shape, TensorType
 from minilite.ops import base
 from minilite.ops.base import Lowering, Op, operator
 from minilite.ops.convolution_parameters import convolution_geometry
@@ -30,18 +31,23 @@ class Parts:
     operators: tuple[Operator, ...]
 
 
-def join(name: str, first: Operator, second: Operator, *others: Tensor) -> Operator:
+def parts_of(operator: Operator) -> tuple[Operator, ...]:
+    """The operators that a fused one stands for; any other by itself."""
+    return operator.options.operators if isinstance(operator.options, Parts) else (operator,)
+
+
+def join(first: Operator, second: Operator) -> Operator:
     """``second``, which reads what ``first`` writes, together with it as one operator.
 
-    Its inputs are those of ``first``, then ``others``, then the constants of ``second``.
+    It is named by the names of both, and its inputs are those of ``first``, then the others of ``second``.
+    Either may be a fused one.
     """
-    rest = (i for i in second.inputs if i not in first.outputs and all(i != t.index for t in others))
     return Operator(
         index=second.index,
-        name=name,
-        inputs=(*first.inputs, *(t.index for t in others), *rest),
+        name=f"{first.name}+{second.name}",
+        inputs=(*first.inputs, *(i for i in second.inputs if i not in first.outputs)),
         outputs=second.outputs,
-        options=Parts((first, second)),
+        options=Parts((*parts_of(first), *parts_of(second))),
     )
 
 
@@ -102,13 +108,10 @@ def bias_obstacle(node: Node, channels: int) -> str | None:
     return pointwise_obstacle(node)
 
 
-def expansion_obstacle(expand: Node, depthwise: Node) -> str | None:
-    """Why a CONV_2D and the DEPTHWISE_CONV_2D behind it cannot be one, or None."""
+def filter_obstacle(depthwise: Node) -> str | None:
+    """Why a DEPTHWISE_CONV_2D is not a filter of each channel with constant float32 weights, or None."""
     from minilite_kernels.matmul import WIDTH
 
-    reason = pointwise_obstacle(expand)
-    if reason is not None:
-        return reason
     if depthwise.input(1).type is not TensorType.FLOAT32 or not has_constant_weights(depthwise):
         return "the filter is no float32 constant"
     if convolution_geometry(depthwise).multiplier != 1:
@@ -116,6 +119,22 @@ def expansion_obstacle(expand: Node, depthwise: Node) -> str | None:
     if depthwise.input(0).shape[3] < WIDTH:
         return f"its channels are fewer than the {WIDTH} of a vector"
     return None if has_finite_weights(depthwise) else "a weight is not finite"
+
+
+def expansion_obstacle(expand: Node, depthwise: Node) -> str | None:
+    """Why a CONV_2D and the DEPTHWISE_CONV_2D behind it cannot be one, or need not; or None."""
+    reason = pointwise_obstacle(expand) or filter_obstacle(depthwise)
+    expanded = depthwise.input(0).nbytes
+    if reason is None and expanded < _LEAST_EXPANDED_BYTES:
+        return f"the {expanded:,} bytes between them stay in the threads' caches"
+    return reason
+
+
+def projection_obstacle(depthwise: Node, projection: Node) -> str | None:
+    """Why a DEPTHWISE_CONV_2D and the CONV_2D (and ADD) behind it cannot be one, or None."""
+    return filter_obstacle(depthwise) or pointwise_obstacle(
+        Node(projection.subgraph, parts_of(projection.operator)[0])
+    )
 
 
 @operator("CONV_2D+ADD")
@@ -127,16 +146,76 @@ class ConvolutionAndAddition(_Fused):
 
     def lower(self, node: Node, lowering: Lowering) -> bool:
         convolution, addition = self.parts(node)
-        other = node.input(len(convolution.operator.inputs))
+        other = node.input(-1)
         lower_float(convolution, lowering, convolution_geometry(convolution), addition=(addition, other))
         return True
+
+
+class _Projection(_Fused):
+    """What the two below share."""
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import matmul, projection
+
+        depthwise, convolution, *additions = self.parts(node)
+        d, p = convolution_geometry(depthwise), convolution_geometry(convolution)
+        rows = d.batch * d.out_h
+        band = grain(rows, d.out_w * d.in_c * (4 * d.kernel_h * d.kernel_w + p.out_c))
+        low, high = _limits(depthwise)
+        project_low, project_high = _limits(convolution)
+        kernel = projection.depthwise_project_float
+        added: dict[str, Any] = {}
+        for addition in additions:
+            kernel = projection.depthwise_project_add_float
+            sum_low, sum_high = _limits(addition)
+            added = {"addend": node.input(-1), "sum_low": sum_low, "sum_high": sum_high}
+        lowering.step(
+            kernel,
+            node,
+            extent=rows,
+            grain=band,
+            x=depthwise.input(0),
+            weights=lowering.constant(depthwise.input(1), np.ravel),
+            bias=bias_or_zeros(depthwise, d),
+            project_weights=lowering.constant(convolution.input(1), pack_float, 1),
+            project_bias=matmul.pack_columns(bias_or_zeros(convolution, p)),
+            out=node.output,
+            filtered=lowering.scratch(np.float32, _rows_at_once(d, band) * d.out_w * d.in_c),
+            w=kernel_window(d),
+            columns=p.out_c,
+            low=low,
+            high=high,
+            project_low=project_low,
+            project_high=project_high,
+            **added,
+        )
+        return True
+
+
+@operator("DEPTHWISE_CONV_2D+CONV_2D")
+class DepthwiseAndProjection(_Projection):
+    """A depthwise convolution and the 1x1 convolution of its result.
+
+    Inputs: those of DEPTHWISE_CONV_2D; filter and bias of CONV_2D.
+    """
+
+
+@operator("DEPTHWISE_CONV_2D+CONV_2D+ADD")
+class DepthwiseProjectionAndAddition(_Projection):
+    """A depthwise convolution, the 1x1 convolution of its result, and the addition of another tensor.
+
+    Inputs: those of DEPTHWISE_CONV_2D; filter and bias of CONV_2D; the other addend.
+    """
 
 
 _BLOCK_CHANNELS = 32
 """Channels that are expanded and filtered at a time: whole panels, for vectors of any width."""
 
-_BLOCK_BYTES = 1 << 19
+_BLOCK_BYTES = 1 << 18
 """Expanded values of one piece: they stay in the second-level cache until they are filtered."""
+
+_LEAST_EXPANDED_BYTES = 5 << 19
+"""Smaller results of an expansion are not joined: each thread finds its rows of them in its own cache."""
 
 
 @operator("CONV_2D+DEPTHWISE_CONV_2D")
@@ -156,8 +235,7 @@ class ExpansionAndDepthwise(_Fused):
         blocks, bands = -(-d.in_c // block), -(-d.out_h // band)
         pieces = d.batch * bands * blocks
         products = seen * d.in_w * e.in_c + 4 * band * d.out_w * d.kernel_h * d.kernel_w
-        expand_low, expand_high = output_range(expand.options.fused_activation_function, expand.output)
-        low, high = output_range(depthwise.options.fused_activation_function, depthwise.output)
+        (expand_low, expand_high), (low, high) = _limits(expand), _limits(depthwise)
         lowering.step(
             expansion.expand_depthwise_float,
             node,
@@ -180,6 +258,15 @@ class ExpansionAndDepthwise(_Fused):
             high=high,
         )
         return True
+
+
+def _limits(node: Node) -> tuple[float, float]:
+    return output_range(node.options.fused_activation_function, node.output)
+
+
+def _rows_at_once(g: Window, band: int) -> int:
+    """Rows of a depthwise convolution that stay in the second-level cache until they are projected."""
+    return min(band, max(_BLOCK_BYTES // (4 * g.out_w * g.in_c), 1))
 
 
 def _piece(g: Window, width: int) -> tuple[int, int]:

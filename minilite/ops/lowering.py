@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from minilite.ops.base import Lowering
 
-CHUNK_COST = 1 << 21
-"""Multiply-adds in one chunk: some 20 microseconds, long against claiming a chunk, short against a step."""
+LEAST_COST, MOST_COST = 1 << 18, 1 << 21
+"""Multiply-adds in one chunk: some 4 to 20 microseconds, long against claiming it, short against a step."""
 
-LEAST_CHUNKS = 12
-"""A large step is cut at least so often, so that a few threads finish together."""
+CHUNKS = 24
+"""A large step is cut about so often, so that a few threads finish together."""
 
 SMALL_STEP = 1 << 17
 """Multiply-adds below which a step is not cut: it would take longer to share than to do."""
@@ -40,8 +40,8 @@ def grain(extent: int, cost: float, multiple: int = 1) -> int:
     """
     if extent * cost <= SMALL_STEP:
         return max(extent, 1)
-    items = min(CHUNK_COST / max(cost, 1), extent / LEAST_CHUNKS)
-    return max(multiple, -(-int(items) // multiple) * multiple)
+    items = min(max(extent / CHUNKS, LEAST_COST / max(cost, 1)), MOST_COST / max(cost, 1))
+    return max(multiple, int(items) // multiple * multiple)
 
 
 def kernels_take(tensor: Tensor) -> bool:

@@ -21,7 +21,7 @@ from minilite.ops.checks import (
     constant_integers,
 )
 from minilite.ops.fields import Places, Terms, nothing, places, taken
-from minilite.ops.lowering import LEAST_CHUNKS, SMALL_STEP, grain, shifts_fit
+from minilite.ops.lowering import SMALL_STEP, grain, shifts_fit
 from minilite.quantization import (
     Int64Array,
     integer_range,
@@ -52,6 +52,9 @@ class ReducerOptions:
 _MOST_LANES = 1024
 """Elements that a kernel reduces side by side: they stay in the nearest cache."""
 
+
+_LEAST_CHUNKS = 12
+"""Rows are cut into so many blocks of columns where there are fewer rows."""
 
 _SHORT_ROW = 16
 """Elements below which rows of one column are reduced many at a time."""
@@ -176,8 +179,8 @@ def _layout(outer: int, length: int, inner: int) -> Layout:
         return Layout(outer, length, inner, blocks=1, width=min(outer, _MOST_LANES // 4), fold=0)
     # Several blocks only where there are columns enough for each, and work enough to share.
     blocks = 1
-    if outer < LEAST_CHUNKS and length * inner > SMALL_STEP:
-        blocks = max(1, min(inner // 64, LEAST_CHUNKS))
+    if outer < _LEAST_CHUNKS and length * inner > SMALL_STEP:
+        blocks = max(1, min(inner // 64, _LEAST_CHUNKS))
     width = -(-inner // blocks)
     blocks = -(-inner // width)
     fold = 1

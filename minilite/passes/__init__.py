@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from minilite.graph import Subgraph
 from minilite.passes.constant_branch import fold_constant_branch
-from minilite.passes.expansion import join_expansion
+from minilite.passes.depthwise import join_expansion, join_projection
 from minilite.passes.residual import join_residual
 from minilite.passes.uses import Notes
 
-PASSES = (fold_constant_branch, join_residual, join_expansion)
+PASSES = (fold_constant_branch, join_residual, join_expansion, join_projection)
 """In this order: each sees what those before it have left."""
 
 

@@ -17,8 +17,7 @@ def join_residual(subgraph: Subgraph, notes: Notes) -> Subgraph:
             continue
         convolution = _convolution(node, uses, gone, notes)
         if convolution is not None:
-            (other,) = (t for t in node.inputs if t is not None and t.index not in convolution.outputs)
-            new[node.operator.index] = fused.join("CONV_2D+ADD", convolution, node.operator, other)
+            new[node.operator.index] = fused.join(convolution, node.operator)
             gone.add(convolution.index)
             notes.append(f"{node.operator}: added where {convolution} stores its result")
     return replaced(subgraph, new, gone)

@@ -77,3 +77,43 @@ def test_any_window(w: Window, out_c: int, batch: int, seed: int) -> None:
     magnitude = largest(x) * largest(weights) + largest(bias)
     assert_near(convolve(x, weights, bias, w), exact, weights[0].size, magnitude)
     assert_near(convolve(x, weights, bias, w, low=0, high=1), exact.clip(0, 1), weights[0].size, magnitude)
+
+
+def convolve_lines(x: Array, weights: Array, bias: Array, w: Window, **limits: float) -> Array:
+    """As ``convolve``, from the picture's lines."""
+    rows, out_c = len(x) * w.out_h, len(weights)
+    arguments: dict[str, Any] = {"low": -np.inf, "high": np.inf, **limits}
+    seen = (matmul.ROWS - 1) * w.stride_w + w.kernel_w
+    out = call(
+        convolution.convolve_lines_float,
+        rows * w.out_w * out_c,
+        np.float32,
+        extent=rows,
+        x=x,
+        weights=matmul.pack_panels(weights.reshape(out_c, -1)),
+        bias=matmul.pack_columns(bias),
+        lines=ScratchSpace(np.dtype(np.float32), w.kernel_h * seen * w.in_c),
+        w=w,
+        out_c=out_c,
+        **arguments,
+    )
+    return out.reshape(len(x), w.out_h, w.out_w, out_c)
+
+
+@given(
+    st.one_of(
+        windows(st.sampled_from([1, 3]), dilation=1),
+        st.sampled_from([same_window((5, 3 * matmul.ROWS + n), 3, 3, stride=2 - n % 2) for n in range(4)]),
+    ),
+    st.sampled_from([1, 4, 17, 33]),
+    st.integers(1, 2),
+    st.integers(0, 99),
+)
+def test_lines_and_patches_give_the_same_bits(w: Window, out_c: int, batch: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch, w.in_h, w.in_w, w.in_c)).astype(np.float32)
+    weights = rng.standard_normal((out_c, w.kernel_h, w.kernel_w, w.in_c)).astype(np.float32)
+    bias = rng.standard_normal(out_c).astype(np.float32)
+    assert weights[0].size <= matmul.BLOCK
+    patched = convolve(x, weights, bias, w, low=-1, high=2)
+    assert convolve_lines(x, weights, bias, w, low=-1, high=2).tobytes() == patched.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -72,10 +73,12 @@ class Program:
             table.append((first, len(steps), chunks))
         self.steps, self.stages = np.array(steps, np.int64), np.array(table, np.int64)
         self.counters = walker.new_counters(len(stages), THREADS)
+        self.times: Table | None = None
 
     def walk(self, first: int, last: int, scratch: int = 0, thread: int = 0) -> None:
         steps, stages, counters = (a.ctypes.data for a in (self.steps, self.stages, self.counters))
-        walker.walk()(steps, stages, counters, scratch, first, last, thread, THREADS)
+        times = 0 if self.times is None else self.times.ctypes.data
+        walker.walk()(steps, stages, counters, times, scratch, first, last, thread, THREADS)
 
     def together(self, walks: list[Callable[[], None]]) -> None:
         threads = [threading.Thread(target=walk) for walk in walks]
@@ -96,6 +99,24 @@ def test_every_item_is_computed_once(extent: int, grain: int, threads: int) -> N
     program = Program([(count, extent, grain, {"out": out, "amount": 1})])
     program.together([partial(program.walk, 0, 1, thread=thread) for thread in range(threads)])
     assert out.tolist() == [1] * extent + [0]
+
+
+def test_each_thread_notes_when_it_begins_a_stage_and_when_nothing_is_left() -> None:
+    outs = [zeros(1000), zeros(1000)]
+    program = Program(*([(count, 1000, 10, {"out": out, "amount": 1})] for out in outs))
+    program.times = walker.new_times(2, THREADS)
+    before = time.perf_counter()
+    program.walk(0, 2, thread=0)
+    program.walk(0, 2, thread=2)
+    after = time.perf_counter()
+    seconds = walker.seconds(program.times)
+    assert seconds.shape == (2, THREADS, 2)
+    assert not seconds[:, [1, 3]].any(), "they were not there"
+    for thread in (0, 2):
+        moments = seconds[:, thread].ravel()
+        assert np.all(np.diff(moments) >= 0)
+        assert moments[-1] - moments[0] <= after - before
+    assert seconds[1, 0, 1] <= seconds[0, 2, 0], "the second came when the first had gone"
 
 
 def test_the_steps_of_a_stage_share_its_chunks() -> None:

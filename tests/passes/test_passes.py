@@ -14,15 +14,16 @@ from minilite_kernels import matmul, vector
 from minilite.errors import ModelFormatError
 from minilite.graph import Activation, Array, Graph, Padding, Subgraph
 from minilite.loader import load_graph
+from minilite.ops import fused
 from minilite.ops.convolution import Conv2DOptions
 from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
 from minilite.ops.elementwise import AddOptions
 from minilite.ops.joining import ConcatenationOptions
 from minilite.passes import rewrite
 from minilite.passes.constant_branch import fold_constant_branch
-from minilite.passes.expansion import join_expansion
+from minilite.passes.depthwise import join_expansion, join_projection
 from minilite.passes.residual import join_residual
-from minilite.plan import build_plan
+from minilite.plan import KernelStep, build_plan
 from minilite.reference import ReferenceExecutor
 from minilite.scheduler import PlanExecutor
 from minilite.testing.models import one_op, tensor
@@ -121,6 +122,23 @@ def expansion(channels: int, taps: int = 1, size: int = 11, **depthwise: Any) ->
     return net.graph(net.convolution(filtered, 5, channels))
 
 
+@pytest.fixture
+def _small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Join expansions of any size, as if no cache held what lies between."""
+    monkeypatch.setattr(fused, "_LEAST_EXPANDED_BYTES", 0)
+
+
+def test_an_expansion_that_fits_the_caches_stays() -> None:
+    notes: list[str] = []
+    graph = expansion(64)
+    assert names(join_expansion(graph.main, notes)) == ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]
+    assert notes == [
+        "op 1 DEPTHWISE_CONV_2D: not joined to op 0 CONV_2D: "
+        f"the {11 * 13 * 64 * 4:,} bytes between them stay in the threads' caches"
+    ]
+
+
+@pytest.mark.usefixtures("_small_caches")
 @pytest.mark.parametrize("channels", [WIDTH, 3 * WIDTH + 1, 70, 96])
 @pytest.mark.parametrize(
     "depthwise",
@@ -137,6 +155,7 @@ def test_a_depthwise_filter_joins_its_expansion(channels: int, depthwise: dict[s
     assert_same_bits(graph, picture(graph))
 
 
+@pytest.mark.usefixtures("_small_caches")
 def test_a_large_picture_is_expanded_in_bands() -> None:
     graph = expansion(64, size=150)
     (step, *_) = build_plan(graph).steps()
@@ -155,6 +174,82 @@ def test_a_large_picture_is_expanded_in_bands() -> None:
 def test_what_is_not_expanded_by_pixels_stays(graph: Any, words: str) -> None:
     notes: list[str] = []
     assert names(join_expansion(graph().main, notes)) == ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]
+    assert words in notes[0]
+    assert_same_bits(graph(), picture(graph()))
+
+
+# --- a depthwise filter and its projection ----------------------------------------------------------
+
+
+def separable(
+    *,
+    channels: int = 48,
+    columns: int = 37,
+    size: int = 11,
+    batch: int = 1,
+    taps: int = 1,
+    residual: bool = False,
+    **depthwise: Any,
+) -> Graph:
+    net = Network()
+    x = net.input(batch, size, size + 2, channels)
+    weights = net.constant(net.rng.standard_normal((1, 3, 3, channels)).astype(np.float32))
+    bias = net.constant(net.rng.standard_normal(channels).astype(np.float32))
+    options = DepthwiseConv2DOptions(**{"stride_w": 1, "stride_h": 1, **depthwise})
+    shortcut = net.convolution(x, columns, channels) if residual else None
+    filtered = net.add("DEPTHWISE_CONV_2D", x, weights, bias, options=options)
+    projected = net.convolution(filtered, columns, channels, taps)
+    if shortcut is None:
+        return net.graph(projected)
+    return net.graph(net.add("ADD", shortcut, projected, options=AddOptions(Activation.RELU6)))
+
+
+@pytest.mark.parametrize("channels", [WIDTH, 3 * WIDTH + 1, 70])
+@pytest.mark.parametrize(
+    "depthwise",
+    [
+        {},
+        {"stride_w": 2, "stride_h": 2},
+        {"dilation_w_factor": 4, "dilation_h_factor": 4},
+        {"padding": Padding.VALID, "fused_activation_function": Activation.RELU6},
+    ],
+)
+def test_a_depthwise_filter_joins_its_projection(channels: int, depthwise: dict[str, Any]) -> None:
+    graph = separable(channels=channels, batch=2, **depthwise)
+    assert names(join_projection(graph.main, [])) == ["DEPTHWISE_CONV_2D+CONV_2D"]
+    assert_same_bits(graph, picture(graph))
+
+
+@pytest.mark.parametrize("columns", [1, matmul.PANEL, matmul.PANEL + 5])
+def test_a_projection_takes_its_addition_along(columns: int) -> None:
+    graph = separable(columns=columns, residual=True)
+    notes: list[str] = []
+    joined = join_projection(join_residual(graph.main, notes), notes)
+    assert names(joined) == ["CONV_2D", "DEPTHWISE_CONV_2D+CONV_2D+ADD"]
+    assert notes[-1] == "op 3 CONV_2D+ADD: projects what op 1 DEPTHWISE_CONV_2D filters, some rows at a time"
+    assert_same_bits(graph, picture(graph))
+
+
+def test_many_rows_are_filtered_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "_BLOCK_BYTES", 1)
+    graph = separable(size=100)
+    (step,) = build_plan(graph).steps()
+    assert isinstance(step, KernelStep)
+    assert step.arguments["filtered"].size == 102 * 48, "a row"
+    assert step.grain > 1
+    assert_same_bits(graph, picture(graph))
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        (lambda: separable(taps=3), "it is no 1x1 convolution of stride 1 and one group"),
+        (lambda: separable(channels=3), "its channels are fewer than"),
+    ],
+)
+def test_what_is_not_projected_by_pixels_stays(graph: Any, words: str) -> None:
+    notes: list[str] = []
+    assert names(join_projection(graph().main, notes)) == ["DEPTHWISE_CONV_2D", "CONV_2D"]
     assert words in notes[0]
     assert_same_bits(graph(), picture(graph()))
 
