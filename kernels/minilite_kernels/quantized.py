@@ -135,7 +135,9 @@ def gather_lanes(
     else:
         gather_patches(x, patches, stride, x.dtype.type(fill), w, channel, channels, start, stop)
         if flip != 0:
-            flip_bytes(patches[:size], patches, flip)
+            bits, gathered = x.dtype.type(flip), patches[:size]
+            for i in range(gathered.size):
+                gathered[i] ^= bits
     return patches, 0
 
 
