@@ -17,12 +17,9 @@ from minilite.prepare import prepare
 from minilite.reference import ReferenceExecutor
 from minilite.testing import intermediates, parity
 from minilite.testing.cases import Case, KnownFault, fault_of
-from minilite.testing.oracle import Answer, Oracle
+from minilite.testing.oracle import LOOSE, Answer, Oracle
 
 Kind = Literal["agrees", "near", "known", "refusal", "crash", "mismatch"]
-
-LOOSE = ("litert", "litert-builtin", "tflite-runtime-default")
-"""Kernels that round in ways of their own, where reference kernels are equalled bit for bit."""
 
 _KEEPS_ALL = ("litert-ref",)
 """Runtimes whose intermediate values can be read, and are right."""

@@ -34,6 +34,10 @@ RUNTIMES = tuple(oracle_server.RUNTIMES)
 """The runtimes that are known by a short name; others are named by their class."""
 
 
+LOOSE = ("litert", "litert-builtin", "tflite-runtime-default")
+"""Kernels that round in ways of their own, where reference kernels are equalled bit for bit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What a runtime made of a model.

@@ -60,6 +60,7 @@ def test_litert(path: Path, runtime: str, tmp_path: Path) -> None:
     report = compare(run(network(), float_input()), side)
     assert report.agrees, report.faults
     assert all(row.local is not None for row in report.rows)
+    assert any("reference kernels" in note for note in report.notes) == (runtime != "litert-ref")
     wrong = compare(run(flipped(network(), LAST), float_input()), side)
     assert [row.operator for row in wrong.born] == [LAST]
 
