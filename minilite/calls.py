@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from minilite.errors import InvokeError
+from minilite.executor import Executor, watched
 from minilite.graph import Array, Graph, Shape
 from minilite.prepare import prepare
-
-if TYPE_CHECKING:
-    from minilite.executor import Executor
 
 _KEPT = 8
 """Executors that stay ready."""
@@ -67,7 +66,7 @@ class SubgraphCalls:
             numbers = self._graph.subgraphs[subgraph].inputs
             given = dict(zip(numbers, shapes, strict=True))
             prepared = prepare(self._graph, given, subgraph, dynamic={numbers[i] for i in varying})
-            self._executors[key] = self._create(prepared, subgraph=subgraph)
+            self._executors[key] = watched(partial(self._create, prepared, subgraph=subgraph))
             if len(self._executors) > _KEPT:
                 self._executors.popitem(last=False)[1].close()
         self._executors.move_to_end(key)

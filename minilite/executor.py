@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from minilite.errors import BackendError, PrepareError, TensorValueError
 from minilite.graph import Array, Graph, Subgraph, Tensor
+from minilite.progress import debug_level
 
 BACKENDS = ("auto", "numba", "numpy")
 
@@ -105,6 +107,15 @@ def not_kept(tensor: Tensor) -> TensorValueError:
     )
 
 
+def watched(make: Callable[..., Executor], *, keep_all: bool = False) -> Executor:
+    """The executor that ``make(keep_all=...)`` makes; with ``MINILITE_DEBUG`` one that tells what it runs."""
+    if not debug_level():
+        return make(keep_all=keep_all)
+    from minilite.debug.verbose import VerboseExecutor  # noqa: PLC0415
+
+    return VerboseExecutor(make, keep_all=keep_all)
+
+
 def create_executor(
     graph: Graph,
     *,
@@ -144,20 +155,23 @@ def create_executor(
     """
     chosen = resolve_backend(backend)
     try:
+        make: Callable[..., Executor]
         if chosen == "numpy":
             from minilite.reference import ReferenceExecutor  # noqa: PLC0415
 
-            return ReferenceExecutor(graph, subgraph=subgraph, keep_all=keep_all, resources=resources)
-        from minilite.pieces import create_plan_executor  # noqa: PLC0415 - imports Numba
+            make = partial(ReferenceExecutor, graph, subgraph=subgraph, resources=resources)
+        else:
+            from minilite.pieces import create_plan_executor  # noqa: PLC0415 - imports Numba
 
-        return create_plan_executor(
-            graph,
-            subgraph=subgraph,
-            threads=threads,
-            keep_all=keep_all,
-            progress=progress,
-            resources=resources,
-        )
+            make = partial(
+                create_plan_executor,
+                graph,
+                subgraph=subgraph,
+                threads=threads,
+                progress=progress,
+                resources=resources,
+            )
+        return watched(make, keep_all=keep_all)
     except MemoryError as error:
         needed = sum(t.nbytes for t in graph.subgraphs[subgraph].tensors if not t.is_constant)
         raise PrepareError(

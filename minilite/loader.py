@@ -13,6 +13,7 @@ import warnings
 from dataclasses import replace
 from functools import cache
 from math import prod
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +34,7 @@ from minilite.graph import (
     Tensor,
     TensorType,
 )
+from minilite.progress import debug_level
 from minilite.schema import Record, SchemaOptions
 from minilite.verify import shape_fault, verify
 
@@ -61,6 +63,7 @@ def load_graph(source: Source) -> Graph:
     ModelFormatError
         It is not a TFLite model, or one that cannot be trusted; the message says what to do.
     """
+    start = perf_counter()
     content = read_content(source)
     model = schema.root(content)
     version = model.number("Version")
@@ -73,6 +76,10 @@ def load_graph(source: Source) -> Graph:
     graph = _Loader(content, model).graph()
     verify(graph, content.name)
     _verify_calls(graph, content.name)
+    if debug_level():
+        from minilite.debug.verbose import tell_loaded  # noqa: PLC0415
+
+        tell_loaded(content.name, graph, perf_counter() - start)
     return graph
 
 

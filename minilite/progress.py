@@ -1,12 +1,22 @@
-"""Telling people at a terminal that kernels are being compiled, where nobody else does."""
+"""What people are told on standard error: that kernels are being compiled, and how much else they want."""
 
 from __future__ import annotations
 
+import os
 import sys
 from time import perf_counter
 
 PATIENCE = 1.0
 """Seconds of silence: kernels that come from the cache on disk are ready before."""
+
+DEBUG_VARIABLE = "MINILITE_DEBUG"
+"""Environment variable: 1 to 4 tell, in rising detail, what runs (see ``debug.verbose``)."""
+
+
+def debug_level() -> int:
+    """What ``MINILITE_DEBUG`` asks for, 0 to 4; a word that is no number asks for 1."""
+    text = os.environ.get(DEBUG_VARIABLE, "").strip()
+    return min(int(text), 4) if text.isdecimal() else int(bool(text))
 
 
 class TerminalProgress:

@@ -36,8 +36,12 @@ LAYERS = (
 )
 """From the bottom. A module imports from its own layer and those below."""
 
-DOORS = {("executor", "reference"), ("executor", "pieces"), ("model", "debug")}
-"""What opens upwards, in a function that needs it: the choice of a backend, and ``Model.trace``."""
+DOORS = {
+    *(("executor", backend) for backend in ("reference", "pieces")),
+    *((below, "debug") for below in ("graph", "loader", "executor", "model")),
+}
+"""What opens upwards, in a function that needs it: the choice of a backend, and the way to the debugger
+(``Model.trace``, ``MINILITE_DEBUG``, what a notebook shows)."""
 
 FREE = {"", "__main__", "testing"}
 """The package's front door, and what stands beside the house: they import what they like."""

@@ -23,25 +23,18 @@ from minilite.testing.draw import with_inputs
 from minilite.testing.models import constant, one_op, tensor
 from minilite.testing.networks import networks
 from minilite.writer import write_graph
+from tests.debug.small_runs import RUNS, SHAPED, X
 from tests.networks import Network, computed_shape, floats
-from tests.ops.test_control import choice, powers
 from tests.ops.test_resource import counter
 from tests.real_models import FOLDER, MODELS, SHAPES
-from tests.small_models import chain_graph, chain_result, quantized_graph
+from tests.small_models import chain_graph, chain_result
 
 BACKENDS = ["numpy", *(["numba"] if numba_is_available() else [])]
 both = pytest.mark.parametrize("backend", BACKENDS)
-X = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
-SHAPED = [np.arange(12, dtype=np.float32), np.array([3, 4], np.int32)]
 
 
 def bits(values: object) -> list[bytes]:
     return [np.asarray(value).tobytes() for value in values]  # type: ignore[attr-defined]
-
-
-def texts() -> Graph:
-    """Whether two texts are equal, for each of two pairs."""
-    return one_op("EQUAL", [tensor((2,), TensorType.STRING)] * 2, [tensor((2,), TensorType.BOOL)])
 
 
 # --- the bits of an ordinary run ----------------------------------------------------------------------
@@ -49,19 +42,7 @@ def texts() -> Graph:
 
 @both
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("graph", "inputs"),
-    [
-        (chain_graph(), [X]),
-        (quantized_graph(), [np.full((1, 2), 130, np.uint8)]),
-        (choice(), [np.array(True), floats(1, 2)]),
-        (powers(), [floats(3)]),
-        (counter(), [floats(1, 2)]),
-        (computed_shape(), SHAPED),
-        (texts(), [["a", "b"], ["a", "c"]]),
-    ],
-    ids=["chain", "quantized", "if", "while", "variable", "dynamic", "strings"],
-)
+@pytest.mark.parametrize(("graph", "inputs"), RUNS.values(), ids=RUNS)
 def test_a_trace_gives_the_bits_of_a_call(
     backend: str, threads: int, graph: Graph, inputs: list[Array]
 ) -> None:
@@ -221,11 +202,7 @@ def test_patches_that_are_refused(tensor: int, value: Array, message: str) -> No
 
 
 @both
-@pytest.mark.parametrize(
-    ("graph", "inputs"),
-    [(chain_graph(), [X]), (powers(), [floats(3)]), (counter(), [floats(1, 2)]), (computed_shape(), SHAPED)],
-    ids=["chain", "while", "variable", "dynamic"],
-)
+@pytest.mark.parametrize(("graph", "inputs"), RUNS.values(), ids=RUNS)
 def test_stepping_back_and_again_gives_the_same(backend: str, graph: Graph, inputs: list[Array]) -> None:
     trace = Model(graph, backend=backend).trace(*inputs)
     once = [bits(event.outputs) for event in trace]
