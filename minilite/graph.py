@@ -202,6 +202,11 @@ class Tensor:
         sizes = "x".join(map(str, self.shape)) or "scalar"
         return f"tensor {self.index} {self.name!r} ({self.type.name} {sizes})"
 
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.tensor_html(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Operator:
@@ -230,6 +235,11 @@ class Operator:
 
     def __str__(self) -> str:
         return f"op {self.index} {self.name}"
+
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.operator_html(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,6 +341,11 @@ class Node:
         """Whether an input's or output's shape is known only during the run."""
         inputs = any(tensor is not None and tensor.is_dynamic for tensor in self.inputs)
         return inputs or any(tensor.is_dynamic for tensor in self.outputs)
+
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.node_html(self)
 
 
 def with_tensors(graph: Graph, subgraph: int, tensors: tuple[Tensor, ...]) -> Graph:

@@ -123,6 +123,11 @@ class Outputs(tuple[Array, ...]):
         )
         return f"Outputs({', '.join(described)})"
 
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.outputs_html(self)
+
 
 class Model:
     """A model to be called like a function.
@@ -362,6 +367,11 @@ class Model:
             f"({row(self.outputs, self.output_names)}), {len(self.graph.main.operators)} operators, "
             f"{self.backend}, {self.threads} threads>"
         )
+
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.model_html(self)
 
 
 def _connected(graph: Graph) -> Iterator[Tensor]:

@@ -56,3 +56,8 @@ class Event:
     def __repr__(self) -> str:
         made = ", ".join(map(str, self.node.outputs))
         return f"<{self.node.operator} -> {made or 'nothing'}, {self.seconds * 1e3:.3f} ms>"
+
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.event_html(self)

@@ -245,6 +245,11 @@ class Recording:
             f"{len(self.tensors)} tensors, {nbytes / 2**20:.1f} MiB, {self.backend}, {self.threads} threads>"
         )
 
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.recording_html(self)
+
 
 def _check(tensor: Tensor, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     wide = tensor.type is TensorType.FLOAT32 and dtype == np.float64

@@ -430,6 +430,11 @@ class Trace(Iterator[Event]):
         here = "at its end" if self.position >= self.operators.stop else f"before {self.next_node.operator}"
         return f"<Trace {here}, {len(self._store.values())} tensors kept, {self.backend}>"
 
+    def _repr_html_(self) -> str:
+        from minilite.debug import html  # noqa: PLC0415 - in notebooks only
+
+        return html.trace_html(self)
+
 
 def _executor(graph: Graph, backend: str, threads: int, resources: dict[Any, Any]) -> Executor:
     if backend == FLOAT64:

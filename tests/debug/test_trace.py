@@ -53,7 +53,7 @@ def test_a_trace_gives_the_bits_of_a_call(
     assert bits(trace.finish()) == bits(trace.recording().outputs) == bits(model(*inputs))
 
 
-@settings(max_examples=12)
+@settings(settings.get_profile("few"))
 @given(st.sampled_from([TensorType.FLOAT32, TensorType.INT8]).flatmap(networks), st.data())
 def test_random_networks(graph: Graph, data: st.DataObject) -> None:
     case = data.draw(with_inputs(graph))
