@@ -27,7 +27,7 @@ LAYERS = (
     {"pieces"},
     {"session", "litert"},
     {"signature", "catalogue"},
-    {"model", "interpreter", "benchmark", "calibration", "post_training"},
+    {"model", "interpreter", "benchmark", "roofline", "calibration", "post_training"},
     {"images", "palette"},
     {"segmentation"},
     {"overlay", "inputs"},
@@ -181,14 +181,14 @@ def test_operators_import_kernels_in_functions_only() -> None:
     assert wrong == []
 
 
-def test_only_the_plan_and_the_scheduler_load_kernels() -> None:
+def test_only_the_plan_and_what_runs_and_measures_it_load_kernels() -> None:
     loading = {
         module_of(path)
         for path in sources("minilite")
         for found in imports(path)
         if found.module.startswith(("minilite_kernels", "numba")) and found.when_loaded
     }
-    assert loading == {"plan", "scheduler"}
+    assert loading == {"plan", "scheduler", "roofline"}
 
 
 def test_no_list_names_the_operators() -> None:

@@ -18,7 +18,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -33,8 +33,9 @@ STEP_FIELDS = 4
 STAGE_FIRST, STAGE_LAST, STAGE_CHUNKS = range(3)
 STAGE_FIELDS = 3
 
-TIME_BEGUN, TIME_DONE = 0, 2
-TIME_FIELDS = 4
+BEGUN, DONE, OVER = range(3)
+"""Moments that a thread notes of a stage: it comes, it finds nothing more to claim, the stage is complete."""
+_MOMENTS, _CLOCK_WORDS = 3, 2
 
 COUNTER_STRIDE = 16
 """int64 between two counters: each has a cache line (and its neighbour, which is fetched with it) alone."""
@@ -60,14 +61,19 @@ def new_counters(stages: int, threads: int) -> np.ndarray[Any, np.dtype[np.int64
     return np.zeros(stages * (threads + 1) * COUNTER_STRIDE, np.int64)
 
 
-def new_times(stages: int, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Times of one run, all zero: [stages, threads, begun / nothing left to claim, words of a clock]."""
-    return np.zeros((stages, threads, TIME_FIELDS // 2, 2), np.int64)
+Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Seconds: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def seconds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """``times`` in seconds, [stages, threads, 2]; zero where a thread was not there."""
-    return times[..., 0] * _UNITS[0] + times[..., 1] * _UNITS[1]
+def new_times(stages: int, threads: int) -> Times:
+    """Times of one run, all zero: [stages, threads, ``BEGUN`` / ``DONE`` / ``OVER``, words of a clock]."""
+    return np.zeros((stages, threads, _MOMENTS, _CLOCK_WORDS), np.int64)
+
+
+def seconds(times: Times) -> Seconds:
+    """``times`` in seconds of the system's clock, [stages, threads, 3]; zero where a thread was not there."""
+    result: Seconds = times[..., 0] * _UNITS[0] + times[..., 1] * _UNITS[1]
+    return result
 
 
 @intrinsic
@@ -108,7 +114,8 @@ def _atomic_load(context: Any, counters: Any, place: Any) -> Any:
 
 def _walk(steps, stages, counters, times, scratch, first, last, thread, threads):  # type: ignore[no-untyped-def]
     for stage in range(first, last):
-        _note_time(times, (stage * threads + thread) * TIME_FIELDS + TIME_BEGUN)
+        visit = stage * threads + thread
+        _note_time(times, visit, BEGUN)
         base = stage * (threads + 1) * COUNTER_STRIDE
         done = base + threads * COUNTER_STRIDE
         chunks = stages[stage * STAGE_FIELDS + STAGE_CHUNKS]
@@ -123,7 +130,7 @@ def _walk(steps, stages, counters, times, scratch, first, last, thread, threads)
                     break
                 _run_chunk(steps, stages[stage * STAGE_FIELDS + STAGE_FIRST], chunk, scratch)
                 finished += 1
-        _note_time(times, (stage * threads + thread) * TIME_FIELDS + TIME_DONE)
+        _note_time(times, visit, DONE)
         if finished > 0:
             _fetch_add(counters, done, finished)
         spins = 0
@@ -131,16 +138,18 @@ def _walk(steps, stages, counters, times, scratch, first, last, thread, threads)
             spins += 1
             if spins > _SPINS_BEFORE_YIELD:
                 _give_way()
+        _note_time(times, visit, OVER)
 
 
 @helper
-def _note_time(times, place):  # type: ignore[no-untyped-def]
+def _note_time(times, visit, moment):  # type: ignore[no-untyped-def]
     if times == 0:
         return
+    place = times + 8 * _CLOCK_WORDS * (visit * _MOMENTS + moment)
     if _WINDOWS:
-        _read_clock(times + 8 * place)
+        _read_clock(place)
     else:
-        _read_clock(_CLOCK, times + 8 * place)
+        _read_clock(_CLOCK, place)
 
 
 @helper

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from minilite.benchmark import ProfileRow, Result, TypeRow
     from minilite.catalogue import FoundModel
     from minilite.cli._console import Printer
+    from minilite.roofline import Peak, StageRow
 
 
 def command(
@@ -36,6 +37,7 @@ def command(
         raise typer.BadParameter(f"{against!r}: only litert can be measured against")
     found = locate(model)
     results = [_measure(found, backend, count, runs, against) for count in counts]
+    stages = _profile_plan(found, backend, counts[-1], runs)
     rows = _profile(found, backend, counts[-1], runs)
     types = by_type(rows)
     if as_json:
@@ -43,6 +45,7 @@ def command(
             {
                 "model": str(found.path),
                 "results": [asdict(result) for result in results],
+                "plan": None if stages is None else _plan_as_json(*stages, counts[-1]),
                 "profile": {
                     "threads": counts[-1],
                     "operators": [asdict(row) for row in rows],
@@ -54,6 +57,9 @@ def command(
     printer = Printer()
     _print_results(printer, results)
     printer.line()
+    if stages is not None:
+        _print_plan(printer, *stages, counts[-1])
+        printer.line()
     _print_profile(printer, rows, types, counts[-1])
 
 
@@ -83,6 +89,66 @@ def _profile(found: FoundModel, backend: str, threads: int, runs: int) -> list[P
             )
         finally:
             executor.close()
+
+
+def _profile_plan(
+    found: FoundModel, backend: str, threads: int, runs: int
+) -> tuple[Peak, list[StageRow]] | None:
+    """The stages of the plan and the machine's limits; None where no plan covers the whole model."""
+    from minilite.benchmark import random_inputs, set_inputs
+    from minilite.cli._console import progress_bar
+    from minilite.cli._loading import open_model
+
+    with open_model(found, backend=backend, threads=threads) as model, progress_bar() as show:
+        if model.backend != "numba":
+            return None
+        from minilite.roofline import measure_peak, profile_plan
+        from minilite.scheduler import PlanExecutor
+
+        executor = model.executor()
+        try:
+            if not isinstance(executor, PlanExecutor):
+                return None
+            set_inputs(executor, random_inputs(model.inputs))
+            return measure_peak(threads), profile_plan(
+                executor, runs, progress=lambda done, total: show(done, total, "measuring each stage")
+            )
+        finally:
+            executor.close()
+
+
+def _plan_as_json(peak: Peak, rows: Sequence[StageRow], threads: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    stages = [{**asdict(row), "lost_ms": peak.lost(row)} for row in rows]
+    return {"threads": threads, "peak": asdict(peak), "stages": stages}
+
+
+def _print_plan(printer: Printer, peak: Peak, rows: Sequence[StageRow], threads: int) -> None:
+    from minilite.cli._console import milliseconds as ms
+
+    printer.line(
+        f"Stage by stage, as the plan runs them, {threads} threads. At best this machine does "
+        f"{peak.gflops:.0f} GFLOP/s and {peak.gigabytes:.0f} GB/s; what a stage takes beyond the nearer "
+        "limit is lost:"
+    )
+    printer.table(
+        [">stage", ">ms", ">%", ">GFLOP/s", ">GB/s", ">idle", ">lost ms", "operators", "kernels"],
+        [
+            (
+                str(row.stage),
+                ms(row.milliseconds),
+                f"{row.share:.1%}",
+                f"{row.gflops:.1f}" if row.gflops else "",
+                f"{row.gigabytes:.1f}",
+                f"{row.idle:.0%}",
+                ms(peak.lost(row)),
+                "; ".join(row.operators),
+                "; ".join(dict.fromkeys(row.kernels)),
+            )
+            for row in rows
+        ],
+    )
 
 
 def _print_results(printer: Printer, results: Sequence[Result]) -> None:

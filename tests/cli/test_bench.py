@@ -76,6 +76,19 @@ def test_json_against_litert(run: Run, tiny_model: Path, litert: Any) -> None:
     assert (row["node_type"], row["share"], row["cumulated"]) == ("CONV_2D", 1.0, 1.0)
 
 
+def test_stages_of_the_plan(run: Run, tiny_model: Path) -> None:
+    pytest.importorskip("numba", reason="asks for the Numba backend")
+    table = run("bench", tiny_model, "--threads", "1", "--runs", "2").stdout
+    assert "GFLOP/s" in table
+    data = json.loads(run("bench", tiny_model, "--threads", "1", "--runs", "2", "--json").stdout)
+    (stage,) = data["plan"]["stages"]
+    assert stage["operators"] == ["op 0 CONV_2D"]
+    assert stage["lost_ms"] <= stage["milliseconds"]
+    assert data["plan"]["peak"]["gflops"] > 0
+    numpy = json.loads(run("bench", tiny_model, "--runs", "2", "--backend", "numpy", "--json").stdout)
+    assert numpy["plan"] is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -110,13 +110,15 @@ def test_each_thread_notes_when_it_begins_a_stage_and_when_nothing_is_left() -> 
     program.walk(0, 2, thread=2)
     after = time.perf_counter()
     seconds = walker.seconds(program.times)
-    assert seconds.shape == (2, THREADS, 2)
+    assert seconds.shape == (2, THREADS, 3)
     assert not seconds[:, [1, 3]].any(), "they were not there"
     for thread in (0, 2):
         moments = seconds[:, thread].ravel()
         assert np.all(np.diff(moments) >= 0)
         assert moments[-1] - moments[0] <= after - before
-    assert seconds[1, 0, 1] <= seconds[0, 2, 0], "the second came when the first had gone"
+    assert seconds[1, 0, walker.OVER] <= seconds[0, 2, walker.BEGUN], (
+        "the second came when the first had gone"
+    )
 
 
 def test_the_steps_of_a_stage_share_its_chunks() -> None:
