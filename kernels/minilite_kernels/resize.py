@@ -10,6 +10,7 @@ from minilite_kernels import simd
 from minilite_kernels import simd_integer as integer
 from minilite_kernels.convolution import copy_run
 from minilite_kernels.kernel import Input, Output, Scratch, helper, kernel
+from minilite_kernels.selection import first_largest_byte, first_largest_float
 from minilite_kernels.vector import WIDTH
 
 VECTORS = 2
@@ -70,28 +71,132 @@ def resize_bilinear(
     The order of products and sums is that of TFLite's ``reference/resize_bilinear.h``, which uint8
     results depend on.
     """
-    out_h, out_w = len(row_lower), len(column_lower)
-    width = in_w * channels
-    one, half = np.float32(1), np.float32(rounding)
+    rows, columns = (row_lower, row_upper, row_weight), (column_lower, column_upper, column_weight)
+    width = len(column_lower) * channels
     for row in range(start, stop):
-        y = row % out_h
-        image = row // out_h * in_h
-        dy = row_weight[y]
-        top, bottom = line_of(x, image + row_lower[y], width), line_of(x, image + row_upper[y], width)
-        for i in range(width):
-            above[i] = np.float32(top[i]) * (one - dy)
-            below[i] = np.float32(bottom[i]) * dy
-        for column in range(out_w):
-            dx = column_weight[column]
-            left, right = column_lower[column] * channels, column_upper[column] * channels
-            target = (row * out_w + column) * channels
-            for c in range(0, channels, PADDING):
-                value = simd.scale(simd.broadcast_row(above, left + c, 1, VECTORS), one - dx)
-                value = simd.add(value, simd.scale(simd.broadcast_row(below, left + c, 1, VECTORS), one - dx))
-                value = simd.add(value, simd.scale(simd.broadcast_row(above, right + c, 1, VECTORS), dx))
-                value = simd.add(value, simd.scale(simd.broadcast_row(below, right + c, 1, VECTORS), dx))
-                value = simd.shift(value, half)
-                simd.store(value, out, target + c, 0, 0, channels - c)
+        mix_rows(x, rows, above, below, in_h, in_w * channels, row)
+        mix_columns(above, below, columns, out, row * width, channels, rounding)
+
+
+@helper
+def mix_rows(x: Any, rows: Any, above: Any, below: Any, in_h: int, width: int, row: int) -> None:
+    """The two source rows of an output row, each times its weight."""
+    lower, upper, weight = rows
+    y, image = row % len(lower), row // len(lower) * in_h
+    dy = weight[y]
+    top, bottom = line_of(x, image + lower[y], width), line_of(x, image + upper[y], width)
+    for i in range(width):
+        above[i] = np.float32(top[i]) * (np.float32(1) - dy)
+        below[i] = np.float32(bottom[i]) * dy
+
+
+@helper
+def mix_columns(
+    above: Any, below: Any, columns: Any, out: Any, target: int, channels: int, rounding: float
+) -> None:
+    """An output row, at ``target``, from its two weighted source rows."""
+    lower, upper, weight = columns
+    one, half = np.float32(1), np.float32(rounding)
+    for column in range(len(lower)):
+        dx = weight[column]
+        left, right, place = lower[column] * channels, upper[column] * channels, target + column * channels
+        for c in range(0, channels, PADDING):
+            value = simd.scale(simd.broadcast_row(above, left + c, 1, VECTORS), one - dx)
+            value = simd.add(value, simd.scale(simd.broadcast_row(below, left + c, 1, VECTORS), one - dx))
+            value = simd.add(value, simd.scale(simd.broadcast_row(above, right + c, 1, VECTORS), dx))
+            value = simd.add(value, simd.scale(simd.broadcast_row(below, right + c, 1, VECTORS), dx))
+            simd.store(simd.shift(value, half), out, place + c, 0, 0, channels - c)
+
+
+def _resize_argmax(first_largest: Any) -> Any:
+    """A helper: RESIZE_BILINEAR and ARG_MAX over the channels, a row of scores at a time."""
+
+    @helper
+    def resize_argmax(
+        x: Any,
+        rows: Any,
+        columns: Any,
+        out: Any,
+        above: Any,
+        below: Any,
+        scores: Any,
+        in_h: int,
+        in_w: int,
+        channels: int,
+        rounding: float,
+        start: int,
+        stop: int,
+    ) -> None:
+        out_w = len(columns[0])
+        for row in range(start, stop):
+            mix_rows(x, rows, above, below, in_h, in_w * channels, row)
+            mix_columns(above, below, columns, scores, 0, channels, rounding)
+            for column in range(out_w):
+                out[row * out_w + column] = first_largest(scores, column * channels, channels)
+
+    return resize_argmax
+
+
+_resize_argmax_float = _resize_argmax(first_largest_float)
+_resize_argmax_bytes = _resize_argmax(first_largest_byte)
+
+
+@kernel
+def resize_bilinear_argmax_float(
+    x: Input,
+    row_lower: Input,
+    row_upper: Input,
+    row_weight: Input,
+    column_lower: Input,
+    column_upper: Input,
+    column_weight: Input,
+    out: Output,
+    above: Scratch,
+    below: Scratch,
+    scores: Scratch,
+    in_h: int,
+    in_w: int,
+    channels: int,
+    rounding: float,
+    start: int,
+    stop: int,
+) -> None:
+    """ARG_MAX over the channels of what ``resize_bilinear`` makes, which is never stored: a mask from scores.
+
+    As ``resize_bilinear``; ``out`` [batch, out_h, out_w] of positions, ``scores`` a row of the result
+    [out_w * channels + PADDING], of the type of ``x``.
+    """
+    rows, columns = (row_lower, row_upper, row_weight), (column_lower, column_upper, column_weight)
+    _resize_argmax_float(
+        x, rows, columns, out, above, below, scores, in_h, in_w, channels, rounding, start, stop
+    )
+
+
+@kernel
+def resize_bilinear_argmax_bytes(
+    x: Input,
+    row_lower: Input,
+    row_upper: Input,
+    row_weight: Input,
+    column_lower: Input,
+    column_upper: Input,
+    column_weight: Input,
+    out: Output,
+    above: Scratch,
+    below: Scratch,
+    scores: Scratch,
+    in_h: int,
+    in_w: int,
+    channels: int,
+    rounding: float,
+    start: int,
+    stop: int,
+) -> None:
+    """``resize_bilinear_argmax_float`` of uint8."""
+    rows, columns = (row_lower, row_upper, row_weight), (column_lower, column_upper, column_weight)
+    _resize_argmax_bytes(
+        x, rows, columns, out, above, below, scores, in_h, in_w, channels, rounding, start, stop
+    )
 
 
 @kernel

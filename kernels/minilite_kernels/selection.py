@@ -47,8 +47,20 @@ _first_largest, _first_smallest = _first_best(_above), _first_best(_below)
 
 
 @helper
-def _first_largest_byte(x: Any, base: int, size: int) -> int:
-    """``_first_largest`` of bytes, a vector at a time; the last one moves left to end with them."""
+def first_largest_float(x: Any, base: int, size: int) -> int:
+    """The first position of the largest of ``size`` floats from ``base`` on; at once if two vectors do."""
+    if size <= WIDTH:
+        return simd.first_largest(x, base, size, 1)
+    if size <= 2 * WIDTH:
+        return simd.first_largest(x, base, size, 2)
+    return _first_largest(x, base, size)
+
+
+@helper
+def first_largest_byte(x: Any, base: int, size: int) -> int:
+    """The same of bytes, a vector at a time; the last one moves left to end with them."""
+    if size < WIDTH or size > integer.PLACES:
+        return _first_largest(x, base, size)
     best = integer.keys(x, base, 0)
     place = WIDTH
     while place < size:
@@ -59,28 +71,25 @@ def _first_largest_byte(x: Any, base: int, size: int) -> int:
 
 
 @kernel
-def argmax_last(x: Input, out: Output, size: int, start: int, stop: int) -> None:
-    """ARG_MAX over the last axis: ``out[i]`` is the first position of the largest of ``size`` values.
+def argmax_last_of_floats(x: Input, out: Output, size: int, start: int, stop: int) -> None:
+    """ARG_MAX over the last axis, float32: ``out[i]`` is the first place of the largest of ``size`` values.
 
     A NaN is never the largest; a row of nothing else gives 0 (TFLite's ``reference/arg_min_max.h``).
     """
     for i in range(start, stop):
-        out[i] = _first_largest(x, i * size, size)
+        out[i] = first_largest_float(x, i * size, size)
 
 
 @kernel
 def argmax_last_of_bytes(x: Input, out: Output, size: int, start: int, stop: int) -> None:
-    """``argmax_last`` of uint8 or int8, in vectors where they are filled."""
+    """``argmax_last_of_floats`` of uint8 or int8."""
     for i in range(start, stop):
-        if WIDTH <= size <= integer.PLACES:
-            out[i] = _first_largest_byte(x, i * size, size)
-        else:
-            out[i] = _first_largest(x, i * size, size)
+        out[i] = first_largest_byte(x, i * size, size)
 
 
 @kernel
 def argmin_last(x: Input, out: Output, size: int, start: int, stop: int) -> None:
-    """ARG_MIN over the last axis, as ``argmax_last``."""
+    """ARG_MIN over the last axis, as ``argmax_last_of_floats``."""
     for i in range(start, stop):
         out[i] = _first_smallest(x, i * size, size)
 

@@ -470,6 +470,47 @@ def copy_vector(context: Any, x: Any, offset: Any, out: Any, place: Any) -> Any:
     return types.void(x, types.intp, out, types.intp), emit
 
 
+def _first_largest(x: Array, offset: int, count: int, vectors: int) -> int:
+    values = x[offset : offset + count]
+    equal = values == np.fmax.reduce(values)
+    return int(np.argmax(equal))
+
+
+@operation(_first_largest)
+def first_largest(context: Any, x: Any, offset: Any, count: Any, vectors: Any) -> Any:
+    """The first position of the largest of ``x[offset : offset + count]``, at most ``vectors`` of floats.
+
+    A NaN is never the largest; where there is nothing else, the position is 0.
+    """
+    number = vectors.literal_value
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = Emitter(context, builder, signature, arguments)
+        _, offset, count, _ = arguments
+        vector = ir.VectorType(ir.FloatType(), WIDTH)
+        lowest = ir.Constant(vector, [float("-inf")] * WIDTH)
+        masks = [e.mask(count, WIDTH * j) for j in range(number)]
+        loaded = [
+            e.masked_load(e.data(0), e.offset(offset, WIDTH * j), vector, masks[j]) for j in range(number)
+        ]
+        largest = lowest
+        for values, mask in zip(loaded, masks, strict=True):
+            larger = builder.and_(mask, builder.fcmp_ordered(">", values, largest))
+            largest = builder.select(larger, values, largest)
+        kind = ir.FunctionType(ir.FloatType(), [vector])
+        reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fmax.v{WIDTH}f32")
+        top = e.splat(builder.call(reduce, [largest], fastmath=("nnan",)))
+        bits = ir.IntType(64)(0)
+        for j, (values, mask) in enumerate(zip(loaded, masks, strict=True)):
+            equal = builder.and_(mask, builder.fcmp_ordered("==", values, top))
+            lanes = builder.zext(builder.bitcast(equal, ir.IntType(WIDTH)), ir.IntType(64))
+            bits = builder.or_(bits, builder.shl(lanes, ir.IntType(64)(WIDTH * j)))
+        place = builder.cttz(bits, ir.IntType(1)(0))
+        return builder.select(builder.icmp_unsigned("==", bits, ir.IntType(64)(0)), ir.IntType(64)(0), place)
+
+    return types.intp(x, types.intp, types.intp, vectors), emit
+
+
 def _store(tile: Array, out: Array, offset: int, stride: int, last: int, columns: int) -> None:
     width = min(columns, tile.shape[1])
     out[tile_rows(offset, stride, last, tile.shape[0], width)] = tile[:, :width]

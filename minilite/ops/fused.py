@@ -11,6 +11,7 @@ import numpy as np
 from minilite.graph import ABSENT, Array, Node, Operator, Shape, TensorType
 from minilite.ops import base
 from minilite.ops.base import Lowering, Op, operator
+from minilite.ops.checks import constant_integers
 from minilite.ops.convolution_parameters import convolution_geometry
 from minilite.ops.convolution_steps import (
     bias_or_zeros,
@@ -20,6 +21,7 @@ from minilite.ops.convolution_steps import (
     pack_float,
 )
 from minilite.ops.lowering import grain, kernel_window
+from minilite.ops.resize import bilinear_step, interpolates_floats
 from minilite.quantization import output_range
 from minilite.shapes import Window
 
@@ -283,3 +285,35 @@ def _pack_filters(filters: Array, block: int) -> Array:
     from minilite_kernels import expansion
 
     return expansion.pack_filters(filters[0], block)
+
+
+def labels_obstacle(resize: Node, select: Node) -> str | None:
+    """Why a RESIZE_BILINEAR and the ARG_MAX of its result cannot be one, or None."""
+    axis = constant_integers(select.input(1))
+    if axis is None or axis[0] not in (-1, 3):
+        return "it is not the largest channel that is asked for"
+    return None if interpolates_floats(resize) else "only float arithmetic is joined, where there is any"
+
+
+@operator("RESIZE_BILINEAR+ARG_MAX")
+class ResizeAndArgMax(_Fused):
+    """The channel that is largest at each pixel of a resized picture: a mask, from scores never stored.
+
+    Inputs: those of RESIZE_BILINEAR; the axis of ARG_MAX.
+    """
+
+    def lower(self, node: Node, lowering: Lowering) -> bool:
+        from minilite_kernels import resize
+
+        scores, _ = self.parts(node)
+        x, out = scores.input(0), scores.output
+        line = out.shape[2] * out.shape[3] + resize.PADDING
+        floats_kernel, bytes_kernel = resize.resize_bilinear_argmax_float, resize.resize_bilinear_argmax_bytes
+        lowering.step(
+            floats_kernel if x.type is TensorType.FLOAT32 else bytes_kernel,
+            node,
+            out=node.output,
+            scores=lowering.scratch(x.dtype, line),
+            **bilinear_step(scores, lowering),
+        )
+        return True

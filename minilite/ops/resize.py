@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,37 +236,54 @@ class ResizeBilinear(_Resize):
             extent = batch * out_h * out_w
             lowering.step(resize.repeat_pixel, node, extent=extent, grain=chunk, **repeated)
             return True
-        fixed = node.input(0).dtype in _FIXED
-        tables = interpolation_fixed_point if fixed else interpolation
-        row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)
-        column_lower, column_upper, column_weight = tables(in_w, out_w, node.options)
-        step: dict[str, Any] = {
-            "extent": batch * out_h,
-            "grain": grain(batch * out_h, 16 * out_w * channels),
-            "x": node.input(0),
-            "row_lower": row_lower,
-            "row_upper": row_upper,
-            "row_weight": row_weight,
-            "column_lower": column_lower,
-            "column_upper": column_upper,
-            "column_weight": column_weight,
-            "out": node.output,
-            "in_h": in_h,
-            "in_w": in_w,
-            "channels": channels,
-        }
-        line = in_w * channels + resize.PADDING
-        if fixed:
-            mixed = lowering.scratch(np.int32, line)
-            lowering.step(resize.resize_bilinear_integer, node, line=mixed, **step)
+        if node.input(0).dtype in _FIXED:
+            line = lowering.scratch(np.int32, in_w * channels + resize.PADDING)
+            step = _step(node, interpolation_fixed_point)
+            lowering.step(resize.resize_bilinear_integer, node, out=node.output, line=line, **step)
         else:
-            rounding = 0.5 if node.input(0).type is TensorType.UINT8 else 0.0
-            above, below = (lowering.scratch(np.float32, line) for _ in range(2))
-            lowering.step(resize.resize_bilinear, node, above=above, below=below, rounding=rounding, **step)
+            lowering.step(resize.resize_bilinear, node, out=node.output, **bilinear_step(node, lowering))
         return True
 
     def tolerance(self, node: Node) -> Tolerance:
         return rounding(4, 0) if node.input(0).type is TensorType.FLOAT32 else EXACT
+
+
+def bilinear_step(node: Node, lowering: Lowering) -> dict[str, Any]:
+    """What the kernels of a RESIZE_BILINEAR in float32 arithmetic take, but for the output."""
+    from minilite_kernels import resize
+
+    _, _, in_w, channels = node.input(0).shape
+    above, below = (lowering.scratch(np.float32, in_w * channels + resize.PADDING) for _ in range(2))
+    rounding = 0.5 if node.input(0).type is TensorType.UINT8 else 0.0
+    return {**_step(node, interpolation), "above": above, "below": below, "rounding": rounding}
+
+
+def interpolates_floats(node: Node) -> bool:
+    """Whether ``bilinear_step`` is how a RESIZE_BILINEAR runs: nothing is only copied, or in fixed point."""
+    x = node.input(0)
+    copied = x.shape[1:3] in ((1, 1), node.output.shape[1:3])
+    return not copied and x.dtype not in _FIXED and constant_integers(node.input(1)) is not None
+
+
+def _step(node: Node, tables: Callable[..., Interpolation]) -> dict[str, Any]:
+    batch, in_h, in_w, channels = node.input(0).shape
+    _, out_h, out_w, _ = node.output.shape
+    row_lower, row_upper, row_weight = tables(in_h, out_h, node.options)
+    column_lower, column_upper, column_weight = tables(in_w, out_w, node.options)
+    return {
+        "extent": batch * out_h,
+        "grain": grain(batch * out_h, 16 * out_w * channels),
+        "x": node.input(0),
+        "row_lower": row_lower,
+        "row_upper": row_upper,
+        "row_weight": row_weight,
+        "column_lower": column_lower,
+        "column_upper": column_upper,
+        "column_weight": column_weight,
+        "in_h": in_h,
+        "in_w": in_w,
+        "channels": channels,
+    }
 
 
 _FIXED = (np.int8, np.int16)

@@ -150,8 +150,8 @@ class _ArgSelect(Op):
             return False
         shared: dict[str, Any] = {"x": x, "out": node.output, "size": size}
         if inner == 1:
-            bytes_kernel, any_kernel = selection.argmax_last_of_bytes, selection.argmax_last
-            kernel = bytes_kernel if x.dtype.itemsize == 1 else any_kernel
+            floats_kernel, bytes_kernel = selection.argmax_last_of_floats, selection.argmax_last_of_bytes
+            kernel = bytes_kernel if x.dtype.itemsize == 1 else floats_kernel
             kernel = kernel if largest else selection.argmin_last
         else:
             kernel = selection.argmax_inner if largest else selection.argmin_inner

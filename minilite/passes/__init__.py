@@ -12,10 +12,11 @@ from __future__ import annotations
 from minilite.graph import Subgraph
 from minilite.passes.constant_branch import fold_constant_branch
 from minilite.passes.depthwise import join_expansion, join_projection
+from minilite.passes.labels import join_labels
 from minilite.passes.residual import join_residual
 from minilite.passes.uses import Notes
 
-PASSES = (fold_constant_branch, join_residual, join_expansion, join_projection)
+PASSES = (fold_constant_branch, join_residual, join_expansion, join_projection, join_labels)
 """In this order: each sees what those before it have left."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from minilite.graph import ABSENT, Operator, Subgraph, Tensor
+from minilite.graph import ABSENT, Node, Operator, Subgraph, Tensor
+from minilite.ops import fused
 
 Notes = list[str]
 
@@ -42,3 +43,33 @@ def replaced(
     dropped = set(gone)
     operators = tuple(new.get(o.index, o) for o in subgraph.operators if o.index not in dropped)
     return replace(subgraph, operators=operators, tensors=(*subgraph.tensors, *tensors))
+
+
+def joined(
+    subgraph: Subgraph,
+    notes: Notes,
+    writers: tuple[str, ...],
+    readers: tuple[str, ...],
+    obstacle: Callable[[Node, Node], str | None],
+    words: str,
+) -> Subgraph:
+    """Each of ``readers`` together with the one of ``writers`` before it, where there is no ``obstacle``."""
+    uses = Uses(subgraph)
+    new: dict[int, Operator] = {}
+    gone: set[int] = set()
+    for node in subgraph.nodes():
+        if node.operator.name not in readers or node.is_folded:
+            continue
+        writer = uses.writer.get(node.input(0).index)
+        if writer is None or writer.name not in writers:
+            continue
+        reason: str | None = f"{node.input(0)} is read by others, too"
+        if uses.only_reader(node.input(0)) is node.operator:
+            reason = obstacle(Node(subgraph, writer), node)
+        if reason is not None:
+            notes.append(f"{node.operator}: not joined to {writer}: {reason}")
+            continue
+        new[node.operator.index] = fused.join(writer, node.operator)
+        gone.add(writer.index)
+        notes.append(f"{node.operator}: {words.format(writer)}")
+    return replaced(subgraph, new, gone)

@@ -13,8 +13,8 @@ pytest.importorskip("numba", reason="kernels need Numba")
 from minilite_kernels.kernel import ScratchSpace
 from minilite_kernels.selection import (
     argmax_inner,
-    argmax_last,
     argmax_last_of_bytes,
+    argmax_last_of_floats,
     argmin_inner,
     argmin_last,
 )
@@ -24,7 +24,7 @@ from tests.kernels.harness import Array, call
 
 def argmax(x: Array, dtype: Any = np.int64, kernel: Any = None) -> Array:
     rows, size = x.shape
-    kernel = kernel or (argmax_last_of_bytes if x.itemsize == 1 else argmax_last)
+    kernel = kernel or (argmax_last_of_bytes if x.itemsize == 1 else argmax_last_of_floats)
     return call(kernel, rows, dtype, extent=rows, x=x, size=size)
 
 
@@ -37,6 +37,14 @@ def test_the_first_of_equals_wins() -> None:
 def test_infinities_and_zeros() -> None:
     x = np.array([[-np.inf, -np.inf], [-1, np.inf], [-0.0, 0.0]], np.float32)
     assert argmax(x).tolist() == [0, 1, 0]
+
+
+def test_what_follows_a_row_is_not_looked_at() -> None:
+    for size in (1, 15, 16, 17, 31, 32, 33, 70):
+        x = np.full((3, size), -np.inf, np.float32)
+        x[1:] = 1 + np.arange(size)
+        x[0, 1:] = np.nan
+        assert argmax(x).tolist() == [0, size - 1, size - 1]
 
 
 def test_a_nan_is_never_the_largest() -> None:

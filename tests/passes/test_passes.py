@@ -12,16 +12,18 @@ pytest.importorskip("numba", reason="passes ask how the kernels' sums are blocke
 from minilite_kernels import matmul, vector
 
 from minilite.errors import ModelFormatError
-from minilite.graph import Activation, Array, Graph, Padding, Subgraph
+from minilite.graph import Activation, Array, Graph, Padding, Quantization, Subgraph, TensorType
 from minilite.loader import load_graph
 from minilite.ops import fused
 from minilite.ops.convolution import Conv2DOptions
 from minilite.ops.depthwise_convolution import DepthwiseConv2DOptions
 from minilite.ops.elementwise import AddOptions
 from minilite.ops.joining import ConcatenationOptions
+from minilite.ops.selection import ArgMaxOptions
 from minilite.passes import rewrite
 from minilite.passes.constant_branch import fold_constant_branch
 from minilite.passes.depthwise import join_expansion, join_projection
+from minilite.passes.labels import join_labels
 from minilite.passes.residual import join_residual
 from minilite.plan import KernelStep, build_plan
 from minilite.reference import ReferenceExecutor
@@ -343,3 +345,45 @@ def test_weights_that_are_computed_are_not_joined() -> None:
     notes: list[str] = []
     assert names(rewrite(graph.main, notes)) == ["CONV_2D", "ADD"]
     assert notes[0].endswith("its weights are computed")
+
+
+# --- a mask from scores -----------------------------------------------------------------------------
+
+
+def mask(
+    classes: int = 21, kind: TensorType = TensorType.FLOAT32, size: tuple[int, int] = (9, 11), axis: int = 3
+) -> Graph:
+    net = Network()
+    scale = (
+        None if kind is TensorType.FLOAT32 else Quantization(np.full(1, 0.1, np.float32), np.full(1, 3), 0)
+    )
+    x = net.input(2, 3, 4, classes, type=kind, quantization=scale)
+    scores = net.add("RESIZE_BILINEAR", x, net.constant(ints(*size)), type=kind, quantization=scale)
+    options = ArgMaxOptions(TensorType.INT32)
+    return net.graph(
+        net.add("ARG_MAX", scores, net.constant(ints(axis)), options=options, type=TensorType.INT32)
+    )
+
+
+@pytest.mark.parametrize("classes", [2, WIDTH, WIDTH + 5, 2 * WIDTH, 70])
+@pytest.mark.parametrize("kind", [TensorType.FLOAT32, TensorType.UINT8])
+@pytest.mark.parametrize("axis", [3, -1])
+def test_a_mask_is_made_where_its_scores_are(classes: int, kind: TensorType, axis: int) -> None:
+    graph = mask(classes, kind, axis=axis)
+    assert names(join_labels(graph.main, [])) == ["RESIZE_BILINEAR+ARG_MAX"]
+    # Few values: the first of several largest has to be found.
+    x = np.random.default_rng(0).integers(0, 4, (2, 3, 4, classes)).astype(kind.dtype)
+    if kind is TensorType.FLOAT32:
+        x[0, 0, 0, ::2] = np.nan
+    apart = run(PlanExecutor(graph, keep_all=True, threads=1), x)
+    for executor in (PlanExecutor(graph, threads=3), ReferenceExecutor(graph)):
+        for a, b in zip(run(executor, x), apart, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("options", [{"kind": TensorType.INT8}, {"size": (3, 4)}, {"axis": 1}])
+def test_what_is_no_mask_of_interpolated_floats_stays(options: dict[str, Any]) -> None:
+    graph = mask(**options)
+    notes: list[str] = []
+    assert names(join_labels(graph.main, notes)) == ["RESIZE_BILINEAR", "ARG_MAX"]
+    assert "not joined to op 0 RESIZE_BILINEAR" in notes[0]
