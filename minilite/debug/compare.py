@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from minilite.debug.difference import Difference, difference, label_flips
-from minilite.debug.local import Local, can_be_judged, evaluate_in_float64, judge, run_local
+from minilite.debug.local import Local, calls_subgraphs, can_be_judged, evaluate_in_float64, judge, run_local
 from minilite.debug.pairing import Method, Pairing, check_inputs, pair
 from minilite.debug.planned import plan_fault
 from minilite.debug.sides import Progress, Side
@@ -177,6 +177,7 @@ class Comparer:
         self.same_types = all(map(self.pairing.is_alike, self.pairing.numbers))
         self.judged = self.same_types or tolerance is not None
         self._executor: Executor | None = None
+        self._unjudged = False
 
     def __enter__(self) -> Comparer:
         recording = self.given.recording
@@ -228,6 +229,7 @@ class Comparer:
         if total.equal:
             return "born" if any(not one.agrees for one in judged) else "agrees"
         if not judged or not self.judged:
+            self._unjudged = True
             return "unjudged"
         if any(not one.agrees for one in judged):
             return "born"
@@ -239,6 +241,8 @@ class Comparer:
         """The operator on the other side's inputs, against what the other side made of them."""
         read = [t.index for t in node.inputs if t is not None and not t.is_constant]
         known = all(number in self.pairing.numbers for number in (*read, *node.operator.outputs))
+        if known and self.same_types and calls_subgraphs(node):
+            return self._local_of_a_call(node, read)
         if not known or not can_be_judged(node, is_truth=self.is_truth):
             return {}
         if not self.same_types:
@@ -255,6 +259,19 @@ class Comparer:
             tolerance=self.tolerance,
         )
         return {tensor.index: local for tensor, local in found}
+
+    def _local_of_a_call(self, node: Node, read: Sequence[int]) -> dict[int, Local]:
+        """A loop or a branch, where both runs gave it the same: its outputs are those of a network."""
+        if self.is_truth or any(not difference(*self.pairing.in_units(number)).equal for number in read):
+            return {}
+        outputs = tuple(self.given.recording.value(number) for number in node.operator.outputs)
+        alone = Alone(node, (), outputs)
+        found = {}
+        for tensor, made in zip(node.outputs, outputs, strict=True):
+            right = self.pairing.translated(tensor.index)
+            allowed = parity.near(right) if self.tolerance is None else self.tolerance
+            found[tensor.index] = judge(alone, made, right, tolerance=allowed)
+        return found
 
     def _truth(self, alone: Alone) -> Sequence[Array]:
         """The other side's operator, with its constants, on these inputs in double precision."""
@@ -314,7 +331,14 @@ class Comparer:
     def end_fault(self) -> str | None:
         """What is wrong that no operator shows: the plan, or outputs where there is nothing else."""
         fault = self.plan_fault()
-        if fault is None and "none" in (self.given.intermediates, self.expected.intermediates):
+        whole = "none" in (self.given.intermediates, self.expected.intermediates)
+        # Of what cannot be judged alone, outputs tell, unless a last bit may have grown to a step on the way.
+        whole |= (
+            self._unjudged
+            and not self.is_truth
+            and not any(map(parity.rounds_floats, self.graph.main.nodes()))
+        )
+        if fault is None and whole:
             fault = next((row.fault for row in self._outputs() if row.fault is not None), None)
         return fault
 

@@ -124,6 +124,12 @@ def can_be_judged(node: Node, *, is_truth: bool = False) -> bool:
     return parity.stands_alone(node) and not (is_truth and parity.rounds_floats(node))
 
 
+def calls_subgraphs(node: Node) -> bool:
+    """Whether the operator runs other subgraphs: a loop or a branch, a network by itself."""
+    op = ops.find(node.operator.name)
+    return op is not None and bool(op.subgraphs(node))
+
+
 def tolerance_of(node: Node) -> Tolerance:
     """How exact an operator has to be."""
     op = ops.find(node.operator.name)

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minilite import ops
 from minilite.debug import replay
-from minilite.debug.local import tolerance_of, words
+from minilite.debug.local import calls_subgraphs, tolerance_of, words
 from minilite.debug.pairing import same_structure
 from minilite.debug.recording import Recording
 from minilite.debug.sides import Side
@@ -116,7 +115,7 @@ def cut(recording: Recording, operators: range) -> Slice:
     outputs = tuple(_value(recording, number) for number in wanted)
     graph = _checked(
         Graph(
-            (part, *recording.model.subgraphs[1:]) if _calls(nodes) else (part,),
+            (part, *recording.model.subgraphs[1:]) if any(map(calls_subgraphs, nodes)) else (part,),
             description=_about(operators),
         )
     )
@@ -274,11 +273,6 @@ def _checked(graph: Graph) -> Graph:
             f"these operators are no model by themselves: {error}", rule="slice-model"
         ) from error
     return graph
-
-
-def _calls(nodes: list[Node]) -> bool:
-    found = ((ops.find(node.operator.name), node) for node in nodes)
-    return any(op is not None and op.subgraphs(node) for op, node in found)
 
 
 def _about(operators: range) -> str:

@@ -15,7 +15,8 @@ from minilite.debug.compare import compare
 from minilite.debug.pairing import Method
 from minilite.debug.sides import own_side, saved_side
 from minilite.executor import create_executor, numba_is_available
-from minilite.graph import Array, Graph
+from minilite.graph import Array, Graph, TensorType
+from minilite.ops.control import IfOptions
 from minilite.prepare import prepare
 from tests.debug.planted import (
     LAST,
@@ -28,6 +29,7 @@ from tests.debug.planted import (
     plant,
     run,
 )
+from tests.networks import Network, floats
 from tests.small_models import chain_graph
 
 METHODS: tuple[Method, ...] = ("name", "order")
@@ -195,3 +197,28 @@ def test_progress_is_told() -> None:
     compare(side, side, progress=lambda *step: told.append(step))
     assert (5, 5, "running numpy") in told
     assert (5, 5, "comparing") in told
+
+
+def branching(value: float) -> Graph:
+    """``x + value if flag else x * 3``, and 1 added to it."""
+    net = Network()
+    flag, x = net.input(type=TensorType.BOOL), net.input(2)
+    y = net.add("IF", flag, x, options=IfOptions(1, 2), shape=(2,))
+    main = net.subgraph(net.add("ADD", y, net.constant(floats(1)), shape=(2,)))
+    parts = []
+    for index, (name, constant) in enumerate((("ADD", value), ("MUL", 3)), 1):
+        part = Network()
+        inside = part.input(2)
+        made = part.add(name, inside, part.constant(floats(constant)), shape=(2,))
+        parts.append(part.subgraph(made, index=index))
+    return Graph((main, *parts))
+
+
+def test_a_branch_is_held_to_what_networks_are() -> None:
+    inputs = [np.array(True), floats(1, 2)]
+    given, expected = (own_side("numpy", branching(value), inputs) for value in (5, 6))
+    assert compare(given, given).agrees
+    report = compare(given, expected)
+    assert [(row.operator, row.name) for row in report.born] == [(0, "IF")]
+    assert [row.verdict for row in report.rows] == ["born", "inherited"]
+    assert not bisect(given, expected).agrees
