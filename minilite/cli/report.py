@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minilite.cli._comparing import AGAINST_HELP
+
 if TYPE_CHECKING:
     from minilite.images import Picture
 
@@ -17,6 +19,7 @@ def command(
         str,
         typer.Option("--input", help="random:SEED, zeros, a picture, x.npy, or x.npz by name or position."),
     ] = "random:0",
+    against: Annotated[str | None, typer.Option(help=f"Compare with {AGAINST_HELP}")] = None,
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     megabytes: Annotated[
         float,
@@ -35,6 +38,7 @@ def command(
     from minilite.cli._console import Printer, print_json, progress_bar
     from minilite.cli._loading import locate, open_model, warm_up
     from minilite.debug.report import write_report
+    from minilite.debug.sides import record_side
     from minilite.inputs import read_inputs
 
     if output.suffix.lower() not in (".html", ".htm"):
@@ -45,6 +49,7 @@ def command(
     with open_model(found, backend=backend, threads=threads) as opened, progress_bar() as show:
         inputs = read_inputs(source, opened.graph)
         warm_up(opened, inputs, source)
+        other = None if against is None else record_side(against, found.path, inputs, progress=show)
         written = write_report(
             opened,
             inputs,
@@ -53,6 +58,7 @@ def command(
             source=Path(source).name,
             photo=_photo(source),
             known=found.known,
+            against=other,
             budget=int(megabytes * 1e6),
             progress=show,
         )
@@ -64,6 +70,8 @@ def command(
         f"written: {written.path} ({written.bytes / 1e6:.1f} MB, {written.operators} operators, "
         f"{written.milliseconds:.2f} ms a run)"
     )
+    if written.agrees is not None:
+        printer.line(f"{'agrees with' if written.agrees else 'differs from'} {against}: the page says where")
     if written.omitted:
         printer.line(f"left out to stay small: channels of {len(written.omitted)} tensors (--budget)")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minilite.catalogue import KnownModel
-from minilite.debug.report import masks, page
+from minilite.debug.report import comparison, masks, page
 from minilite.debug.report.data import Progress, Report, gather
+from minilite.debug.sides import Side
 from minilite.errors import MiniliteError
 from minilite.graph import Array
 from minilite.model import Model
@@ -31,6 +32,8 @@ class Written:
         Of an ordinary run.
     segmentation:
         Whether the photo is shown with what the model sees in it.
+    agrees:
+        Whether the comparison found nothing wrong; None without one.
     omitted:
         Tensors of which the budget left something out, and how much is shown.
     """
@@ -40,6 +43,7 @@ class Written:
     operators: int
     milliseconds: float
     segmentation: bool
+    agrees: bool | None
     omitted: tuple[str, ...]
 
 
@@ -52,6 +56,7 @@ def write_report(
     source: str = "",
     photo: Picture | None = None,
     known: KnownModel | None = None,
+    against: Side | None = None,
     budget: int = DEFAULT_BUDGET,
     progress: Progress = lambda done, total, what: None,
 ) -> Written:
@@ -69,6 +74,8 @@ def write_report(
         The picture that the input was made of: its segmentation is shown, if the model gives one.
     known:
         What is known of the model: labels and normalisation.
+    against:
+        Another side's run on the same inputs (``sides.record_side``), to compare with.
     budget:
         Bytes of base64 that pictures of values may take; the page says what it leaves out.
 
@@ -78,11 +85,21 @@ def write_report(
         The inputs do not fit the model.
     InvokeError
         An operator failed.
+    PairingError
+        There is nothing to compare.
     MiniliteError
         The file cannot be written.
     """
     report = make_report(
-        model, inputs, title=title, source=source, photo=photo, known=known, budget=budget, progress=progress
+        model,
+        inputs,
+        title=title,
+        source=source,
+        photo=photo,
+        known=known,
+        against=against,
+        budget=budget,
+        progress=progress,
     )
     try:
         output.write_text(page.build(report), encoding="utf-8")
@@ -94,6 +111,7 @@ def write_report(
         len(model.graph.main.operators),
         report.data["run_milliseconds"],
         report.data["segmentation"] is not None,
+        report.data["comparison"]["passed"] if against is not None else None,
         tuple(report.data["omitted"]),
     )
 
@@ -106,11 +124,18 @@ def make_report(
     source: str = "",
     photo: Picture | None = None,
     known: KnownModel | None = None,
+    against: Side | None = None,
     budget: int = DEFAULT_BUDGET,
     progress: Progress = lambda done, total, what: None,
 ) -> Report:
     """What ``write_report`` writes, as data."""
-    report, store, _ = gather(model, inputs, title=title, source=source, budget=budget, progress=progress)
+    report, store, recording = gather(
+        model, inputs, title=title, source=source, budget=budget, progress=progress
+    )
     found = None if photo is None else masks.segmented(model, known, photo)
     report.data["segmentation"] = None if found is None else masks.add_segmentation(found, store)
+    report.data["comparison"] = None
+    if against is not None:
+        errors = comparison.compared(recording, against, progress)
+        report.data["comparison"] = comparison.add_comparison(report.data["subgraphs"][0], errors)
     return report
