@@ -240,9 +240,9 @@ class Comparer:
     def _local(self, node: Node) -> dict[int, Local]:
         """The operator on the other side's inputs, against what the other side made of them."""
         read = [t.index for t in node.inputs if t is not None and not t.is_constant]
-        known = all(number in self.pairing.numbers for number in (*read, *node.operator.outputs))
-        if known and self.same_types and calls_subgraphs(node):
+        if self.same_types and calls_subgraphs(node):
             return self._local_of_a_call(node, read)
+        known = all(number in self.pairing.numbers for number in (*read, *node.operator.outputs))
         if not known or not can_be_judged(node, is_truth=self.is_truth):
             return {}
         if not self.same_types:
@@ -262,15 +262,15 @@ class Comparer:
 
     def _local_of_a_call(self, node: Node, read: Sequence[int]) -> dict[int, Local]:
         """A loop or a branch, where both runs gave it the same: its outputs are those of a network."""
-        if self.is_truth or any(not difference(*self.pairing.in_units(number)).equal for number in read):
+        numbers = self.pairing.numbers
+        alike = all(n in numbers and difference(*self.pairing.in_units(n)).equal for n in read)
+        if self.is_truth or not alike:
             return {}
-        outputs = tuple(self.given.recording.value(number) for number in node.operator.outputs)
-        alone = Alone(node, (), outputs)
         found = {}
-        for tensor, made in zip(node.outputs, outputs, strict=True):
-            right = self.pairing.translated(tensor.index)
+        for number in (n for n in node.operator.outputs if n in numbers):
+            made, right = self.pairing.in_units(number)
             allowed = parity.near(right) if self.tolerance is None else self.tolerance
-            found[tensor.index] = judge(alone, made, right, tolerance=allowed)
+            found[number] = judge(Alone(node, (), (made,)), made, right, tolerance=allowed)
         return found
 
     def _truth(self, alone: Alone) -> Sequence[Array]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from minilite.debug.local import calls_subgraphs
 from minilite.debug.recording import Recording
 from minilite.debug.trace import FLOAT64, record
 from minilite.errors import BackendError, RuntimeFailedError
@@ -238,8 +239,18 @@ class _Foreign:
 
 
 def exposable(main: Subgraph) -> list[int]:
-    """Tensors that operators compute and that other runtimes can give: no constants, handles or variables."""
-    computed = (tensor for node in main.nodes() if not node.is_folded for tensor in node.outputs)
+    """Tensors that operators compute and that other runtimes can give: no constants, handles or variables.
+
+    Of loops and branches only what somebody reads: TFLite leaves the rest as it was.
+    """
+    read = {number for operator in main.operators for number in operator.inputs}
+    computed = (
+        tensor
+        for node in main.nodes()
+        if not node.is_folded
+        for tensor in node.outputs
+        if tensor.index in read or not calls_subgraphs(node)
+    )
     handles = (TensorType.RESOURCE, TensorType.VARIANT)
     numbers = {t.index: None for t in computed if t.type not in handles and not t.is_variable}
     return [number for number in numbers if number not in main.outputs]

@@ -9,11 +9,14 @@ import pytest
 
 from minilite import BackendError, RuntimeFailedError
 from minilite.debug.compare import compare
-from minilite.debug.sides import exposable, record_side, with_outputs
+from minilite.debug.sides import exposable, own_side, record_side, with_outputs
+from minilite.graph import Graph, TensorType
 from minilite.loader import load_graph
+from minilite.ops.control import WhileOptions
 from minilite.testing import oracle
 from minilite.writer import write_graph
 from tests.debug.planted import LAST, flipped, float_input, int8_input, int8_network, network, run
+from tests.networks import Network
 
 CANDIDATES = "tests.testing.candidates"
 
@@ -95,3 +98,28 @@ def test_other_sizes_than_the_file_says(tmp_path: Path) -> None:
     side = record_side("minilite.interpreter.Interpreter:BUILTIN_REF", path, [x])
     assert side.recording.outputs[0].shape == (2, 8, 8, 8)
     assert compare(run(network(), x), side).agrees
+
+
+def test_what_nobody_reads_of_a_loop_is_not_read() -> None:
+    """LiteRT keeps zeros for it."""
+    net = Network()
+    count, x = net.input(type=TensorType.INT32), net.input(2)
+    outputs = (net.tensor(type=TensorType.INT32), net.tensor(2))
+    net.do("WHILE", count, x, options=WhileOptions(1, 2), outputs=outputs)
+    main = net.subgraph(net.add("ADD", outputs[1], outputs[1], shape=(2,)))
+    condition, body = Network(), Network()
+    for part in (condition, body):
+        part.input(type=TensorType.INT32)
+        part.input(2)
+    less = condition.add("LESS", 0, condition.constant(np.array(3, np.int32)), type=TensorType.BOOL)
+    more = body.add("ADD", 0, body.constant(np.array(1, np.int32)), type=TensorType.INT32)
+    twice = body.add("ADD", 1, 1, shape=(2,))
+    graph = Graph((main, condition.subgraph(less, index=1), body.subgraph(more, twice, index=2)))
+    assert exposable(graph.main) == [outputs[1]]
+    if not oracle.is_available("litert-ref"):
+        pytest.skip("ai-edge-litert is not installed")
+    inputs = [np.array(0, np.int32), np.ones(2, np.float32)]
+    side = record_side("litert-ref", write_graph(graph), inputs)
+    report = compare(own_side("numpy", graph, inputs), side)
+    assert report.agrees, report.faults
+    assert [row.name for row in report.rows] == ["WHILE", "ADD"]
