@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -127,7 +126,9 @@ class _Twinning:
             return
         real = replace(operator, inputs=inputs)
         if op.converts and self._types(inputs[:1]) == self._types(operator.outputs):
-            self.operators.append(self._identity(real))
+            # What changed units gives its input as it is; of any shape, which a RESHAPE would have to know.
+            same = _operator("MAXIMUM", inputs=inputs[:1] * 2, outputs=operator.outputs)
+            self.operators.append(same)
         elif not op.reads_codes and self._accepts(op, real):
             self.operators.append(self._with_implied_clamp(op, real))
         else:
@@ -201,15 +202,6 @@ class _Twinning:
         self.implied[operator.index] = activation
         return clamped
 
-    def _identity(self, operator: Operator) -> Operator:
-        """An operator that gives its input as it is, in place of one that changed its units."""
-        tensor = self.shaped.tensors[operator.outputs[0]]
-        x, output, index = operator.inputs[0], operator.outputs, operator.index
-        if tensor.is_dynamic:
-            return _operator("MAXIMUM", inputs=(x, x), outputs=output, index=index)
-        shape = {"new_shape": tensor.shape}
-        return _operator("RESHAPE", inputs=(x,), outputs=output, index=index, options=shape)
-
     def _stay_quantized(self, operator: Operator) -> None:
         """The operator as it was, its tensors quantized before it and real numbers again behind it."""
         self.quantized.append(operator.index)
@@ -238,18 +230,10 @@ class _Twinning:
         return self.source.tensors[number].is_constant or self.source.tensors[number].is_variable
 
 
-def _operator(
-    name: str,
-    *,
-    inputs: tuple[int, ...],
-    outputs: tuple[int, ...],
-    index: int = 0,
-    options: Mapping[str, Any] | None = None,
-) -> Operator:
+def _operator(name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Operator:
     op = ops.find(name)
     assert op is not None
-    made = None if op.options is None else op.options(**(options or {}))
-    return Operator(index, name, inputs, outputs, made)
+    return Operator(0, name, inputs, outputs, None if op.options is None else op.options())
 
 
 def _has_codes(tensor: Tensor) -> bool:

@@ -6,16 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf, log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from minilite import ops
 from minilite.debug.difference import signal_to_noise
 from minilite.debug.shadow import rows_sorted, shadow
+from minilite.errors import TensorValueError
 from minilite.graph import TensorType
 from minilite.inputs import read_inputs
 from minilite.loader import load_graph
 from minilite.model import Model
+from minilite.testing import cases
 from minilite.testing.models import one_op, tensor
 from tests.debug.test_twin import uint8_convolution
 from tests.small_models import quantized_graph
@@ -87,6 +93,21 @@ def test_deeplab_s_resize_of_raw_codes_is_found(model_path: Callable[[str], Path
     others = [row.local for row in found.rows if row.local is not None and row.op != found.worst(1)[0].op]
     assert min(others) > 20
     assert len(found.rows) == len(graph.main.operators)
+
+
+@pytest.mark.parametrize("name", [n for n in ops.names() if "int8" in cases.variants(n)])
+@settings(max_examples=1)
+@given(data=st.data())
+def test_every_operator_of_int8_has_a_shadow(name: str, data: Any) -> None:
+    case = data.draw(cases.cases(name, "int8"))
+    tensors = (t for subgraph in case.graph.subgraphs for t in subgraph.tensors)
+    if not any(t.quantization is not None for t in tensors):
+        with pytest.raises(TensorValueError, match="nothing in this model is quantized"):
+            shadow(Model(case.graph, backend="numpy"), list(case.inputs))
+        return
+    found = shadow(Model(case.graph, backend="numpy"), list(case.inputs))
+    assert {row.op for row in found.rows} == {0}
+    assert all(row.accumulated is not None or row.equal is not None for row in found.rows)
 
 
 def test_states_and_subgraphs(model_path: Callable[[str], Path]) -> None:

@@ -117,6 +117,12 @@ def test_changes_of_units_change_nothing(name: str, given: TensorSpec, made: Ten
     assert twin.quantized == ()
 
 
+def test_inputs_of_other_sizes() -> None:
+    twin = float_twin(one_op("QUANTIZE", [tensor((2,))], [tensor((2,), I8, scale=0.5)]))
+    x = np.array([0.1, 0.2, 0.3], np.float32)
+    np.testing.assert_array_equal(run(twin.graph, x)[0], x)
+
+
 def test_what_reads_the_codes_stays_quantized() -> None:
     twin = float_twin(one_op("CAST", [tensor((2,), U8, scale=0.5, zero_point=10)], [tensor((2,))]))
     assert (twin.quantized, twin.operators) == ((0,), (range(2),))
