@@ -35,7 +35,7 @@ class Backbone(Protocol):
 def scaled(channels: int, width: float, divisor: int = 8) -> int:
     """Channels times width, as a multiple of ``divisor`` that is not a tenth less.
 
-    ``_make_divisible`` of the MobileNets (Sandler et al. 2018, section 6.1, leave it unsaid).
+    As ``_make_divisible`` of the MobileNets' own code does it; the papers leave it unsaid.
     """
     wanted = channels * width
     near = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
@@ -115,7 +115,7 @@ RESNET_50, RESNET_101 = (3, 4, 6, 3), (3, 4, 23, 3)
 """Units of each block: He et al. 2016, table 1."""
 
 MULTI_GRID = (1, 2, 4)
-"""Rates of the last block's units, in units of its own: Chen et al. 2017, section 3.1 and table 3."""
+"""Rates of the last block's units, in units of its own: Chen et al. 2017, section 3.2.1 and table 5."""
 
 
 def resnet(

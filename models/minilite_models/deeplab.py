@@ -68,8 +68,9 @@ def deeplab_v1(settings: Settings = Settings(), *, large_field_of_view: bool = T
     Chen et al. 2015 ("Semantic image segmentation with deep convolutional nets and fully connected CRFs"),
     section 3.1: the last two pools leave nothing out, conv5 has the rate 2, fc6 the rate 4 and 7 x 7 taps;
     scores are at an eighth of the size. With ``large_field_of_view`` fc6 has 3 x 3 taps at rate 12, and fc6
-    and fc7 have 1024 channels instead of 4096: section 3.2 and DeepLab-LargeFOV of section 5.2, table 2. The
-    fully connected CRF, which is no part of the network, is left out.
+    and fc7 have 1024 channels instead of 4096: section 3.2, and DeepLab-LargeFOV of
+    section 5, table 2. Pools are 3 x 3, as in the network that the authors have published. The fully
+    connected CRF, which is no part of the network, is left out.
     """
     net, picture = settings.begin()
     x = picture
@@ -174,9 +175,9 @@ def deeplab_v3plus(
 
 
 def rates_of(output_stride: int, rates: Sequence[int] | None) -> Sequence[int]:
-    """The rates asked for, or those of Chen et al. 2017, section 4.1: 6, 12, 18 at a stride of 16.
+    """The rates asked for, or those of Chen et al. 2017, section 3.3: 6, 12, 18 at a stride of 16.
 
-    At 8 they are the double, at 32 the half.
+    At 8 they are the double; at 32, which the paper does not have, the half.
     """
     if rates is not None:
         return rates

@@ -120,11 +120,11 @@ class Network:
 
     def max_pool(self, x: int, name: str, size: int, stride: int) -> int:
         """The largest value of each window."""
-        return self._pool("MAX_POOL_2D", x, f"{name}/MaxPool", size, stride)
-
-    def average_pool(self, x: int, name: str, size: int, stride: int) -> int:
-        """The mean of each window's pixels inside the picture."""
-        return self._pool("AVERAGE_POOL_2D", x, f"{name}/AvgPool", size, stride)
+        options = _options(
+            "MAX_POOL_2D", filter_width=size, filter_height=size, stride_w=stride, stride_h=stride
+        )
+        y = self.builder.add("MAX_POOL_2D", [x], tensor(name=f"{name}/MaxPool"), options)
+        return self._made(y, self._moments[x], x)
 
     def mean(self, x: int, name: str) -> int:
         """The mean over all pixels: [1, 1, 1, channels]."""
@@ -216,10 +216,6 @@ class Network:
         version = 2 if fields and rate > 1 else 1  # Of DEPTHWISE_CONV_2D the first with a dilation.
         y = self.builder.add(name, inputs, spec, options, version=version)
         return self._made(y, 1.0 if activation is NONE else 0.5, x)
-
-    def _pool(self, name: str, x: int, output: str, size: int, stride: int) -> int:
-        options = _options(name, filter_width=size, filter_height=size, stride_w=stride, stride_h=stride)
-        return self._made(self.builder.add(name, [x], tensor(name=output), options), self._moments[x], x)
 
     def _integers(self, values: Any, name: str) -> int:
         return self.builder.tensor(constant(np.array(values, np.int32), name=name))
