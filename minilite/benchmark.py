@@ -181,7 +181,7 @@ def difference(name: str, a: Array, b: Array) -> Difference:
 
 
 def measure(
-    candidates: Sequence[Callable[[], None]], runs: int, *, progress: Progress | None = None
+    candidates: Sequence[Callable[[], object]], runs: int, *, progress: Progress | None = None
 ) -> list[list[float]]:
     """Milliseconds of each run of each candidate, after a tenth of the runs to warm up.
 

@@ -21,7 +21,7 @@ LAYERS = (
     {"ops"},
     {"passes"},
     {"memory", "cache", "schema", "loader", "writer", "buffers", "prepare", "names", "details", "values"},
-    {"executor", "delegate", "inspection", "calls", "building"},
+    {"executor", "delegate", "inspection", "calls", "building", "labelling"},
     {"plan", "reference"},
     {"scheduler"},
     {"pieces"},
