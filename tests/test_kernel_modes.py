@@ -15,7 +15,7 @@ pytest.importorskip("numba", reason="kernels need Numba")
 FOLDER = Path(__file__).parent / "kernels"
 PLAIN = (
     *("test_arrangement.py", "test_elementwise.py", "test_indexing.py", "test_kernel.py"),
-    *("test_reduction.py", "test_selection.py", "test_walker.py", "test_window.py"),
+    *("test_reduction.py", "test_walker.py", "test_window.py"),
 )
 """Kernels that are loops over elements, the same for any width of vectors. NumPy checks their indices when
 they run as Python; compiling them once more would take a third of all the time."""

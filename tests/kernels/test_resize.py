@@ -138,6 +138,29 @@ def test_any_tables(
 
 
 @given(
+    axes(), axes(), st.sampled_from([1, 2, WIDTH, WIDTH + 5, 2 * WIDTH, 70]),
+    st.sampled_from([np.float32, np.uint8]), st.integers(0, 99),
+)  # fmt: skip
+def test_a_mask_is_where_the_resized_scores_are_largest(
+    rows: tuple[int, Axis], columns: tuple[int, Axis], channels: int, dtype: Any, seed: int
+) -> None:
+    (in_h, down), (in_w, across) = rows, columns
+    x = np.random.default_rng(seed).integers(0, 4, (2, in_h, in_w, channels)).astype(dtype)
+    out_h, out_w = len(down.lower), len(across.lower)
+    line = ScratchSpace(np.dtype(np.float32), in_w * channels + resize.PADDING)
+    floats, of_bytes = resize.resize_bilinear_argmax_float, resize.resize_bilinear_argmax_bytes
+    found = call(
+        floats if dtype is np.float32 else of_bytes, 2 * out_h * out_w, np.int32, extent=2 * out_h,
+        x=x, in_h=in_h, in_w=in_w, channels=channels, above=line, below=line,
+        rounding=0.0 if dtype is np.float32 else 0.5,
+        scores=ScratchSpace(np.dtype(dtype), out_w * channels + resize.PADDING),
+        **down.tables("row", np.float32), **across.tables("column", np.float32),
+    )  # fmt: skip
+    scores = interpolate(x, down, across)
+    np.testing.assert_array_equal(found.reshape(2, out_h, out_w), scores.argmax(-1))
+
+
+@given(
     st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     st.tuples(st.integers(0, 7), st.integers(0, 7)),
     st.sampled_from([1, 3, 21, WIDTH]),
