@@ -124,7 +124,8 @@ def _print(printer: Printer, e: Explanation) -> None:
 
 
 def _field_row(f: Field) -> tuple[str, str, str, str]:
-    names = {4: ("batch", "rows", "columns", "channels")}.get(len(f.spans))
+    # Of filters each kind has axes of its own.
+    names = ("batch", "rows", "columns", "channels") if len(f.spans) == 4 and not f.is_constant else None
     where = ", ".join(
         f"{names[i] if names else f'axis {i}:'} {span}"
         for i, span in enumerate(f.spans)

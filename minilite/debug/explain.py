@@ -20,7 +20,7 @@ from minilite.errors import TensorValueError
 from minilite.graph import Array, Node, Shape, Subgraph, Tensor
 from minilite.ops.base import Mask
 from minilite.ops.fields import Terms
-from minilite.quantization import is_quantized
+from minilite.quantization import is_quantized, real_zero
 from minilite.telling import Told, listening
 
 
@@ -182,9 +182,13 @@ class _Explaining:
 
 
 def _elements(tensor: Tensor, values: Array, mask: Mask, count: int) -> list[Part]:
-    """The first elements of a set, as parts that are not added up."""
-    places = [tuple(map(int, at)) for at in np.argwhere(mask)[:count]]
-    return [Part(tensor.index, at, number(values[at]), real(tensor, values, at)) for at in places]
+    """The largest elements of a set, as parts that are not added up."""
+    places = np.argwhere(mask)
+    if values.dtype.kind in "iuf":
+        chosen = values[mask].astype(np.float64) - real_zero(tensor)
+        places = places[np.argsort(-np.abs(chosen), kind="stable")]
+    at = [tuple(map(int, place)) for place in places[:count]]
+    return [Part(tensor.index, place, number(values[place]), real(tensor, values, place)) for place in at]
 
 
 def step(line: Told) -> Step:

@@ -56,6 +56,7 @@ class Field:
     count: int
     size: int
     is_box: bool
+    is_constant: bool
     found: Literal["said", "probed", "assumed"]
 
 
@@ -148,7 +149,17 @@ def field(tensor: Tensor, mask: Mask, found: Literal["said", "probed", "assumed"
         spans.append(_span(np.flatnonzero(np.logical_or.reduce(mask, axis=others))))
     count = int(np.count_nonzero(mask))
     whole = int(np.prod([span.count for span in spans], dtype=np.int64))
-    return Field(tensor.index, tensor.name, mask.shape, tuple(spans), count, mask.size, count == whole, found)
+    return Field(
+        tensor.index,
+        tensor.name,
+        mask.shape,
+        tuple(spans),
+        count,
+        mask.size,
+        count == whole,
+        tensor.is_constant,
+        found,
+    )
 
 
 def _span(positions: Array) -> Span:

@@ -15,7 +15,7 @@ from minilite.fixed_point import exp_on_negative_values, log_of_at_least_one, re
 from minilite.graph import Array, Node, Shape, TensorType
 from minilite.ops.base import EXACT, Int8, Lowering, Mask, Op, Tolerance, operator, refuse, rounding, ulps
 from minilite.ops.checks import check_arity, check_quantized, check_scale, check_types, check_zero_point
-from minilite.ops.fields import field_of_rows
+from minilite.ops.fields import Terms, field_of_rows, places, taken
 from minilite.ops.lookup import apply_interpolated, interpolation_table
 from minilite.ops.lowering import grain
 from minilite.quantization import (
@@ -93,6 +93,14 @@ class _AlongRows(Op):
         self, node: Node, inputs: Sequence[Array | None], wanted: Sequence[Mask]
     ) -> tuple[Mask | None, ...] | None:
         return field_of_rows(inputs, wanted[0])
+
+    def terms(
+        self, node: Node, inputs: Sequence[Array | None], field: Sequence[Mask | None], place: Shape
+    ) -> Terms | None:
+        x = inputs[0]
+        assert x is not None
+        seen = places(field[0])
+        return Terms("the row, whose exponentials are added up", 0, seen, taken(x, seen))
 
     def _differences(self, x: Array) -> Int64Array:
         """To the largest of each row; the rows of x [..., depth]."""

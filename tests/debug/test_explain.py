@@ -19,6 +19,7 @@ from minilite.graph import Graph, Operator, Subgraph, TensorType
 from minilite.inputs import read_inputs
 from minilite.loader import load_graph
 from minilite.ops.convolution import Conv2DOptions
+from minilite.ops.softmax import SoftmaxOptions
 from minilite.testing.models import constant, one_op, tensor
 from tests.small_models import chain_graph
 from tests.small_models import tensor as numbered
@@ -162,6 +163,15 @@ def test_bilinear_weights() -> None:
         (10, 0.5, 5, 0.25),
     ]
     assert e.value == e.part_total == 20
+
+
+def test_parts_that_are_not_added_up_come_by_size() -> None:
+    # 0.5, -30 and 10: the largest of a row counts most, not the furthest from 0.
+    x = tensor((1, 3), TensorType.UINT8, scale=0.5, zero_point=100)
+    graph = one_op("SOFTMAX", [x], [tensor((1, 3), TensorType.UINT8, scale=1 / 256)], SoftmaxOptions(1.0))
+    e = explain(run(graph, np.array([[101, 40, 120]], np.uint8)), 1, (0, 0), largest=2)
+    assert ([p.real for p in e.parts], e.part_count, e.part_total) == ([10.0, 0.5], 3, None)
+    assert e.verdict == "equal bits"
 
 
 def test_an_operator_that_does_not_say_its_field_is_probed() -> None:
