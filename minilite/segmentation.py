@@ -30,8 +30,8 @@ Labels = npt.NDArray[np.uint8]
 
 BACKGROUND = "background"
 
-BAND_ELEMENTS = 1 << 20
-"""Scores are enlarged this many elements at a time, so that a large photo needs little memory."""
+BAND_ELEMENTS = 1 << 17
+"""Scores are looked at and enlarged this many at a time: little memory, which stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -228,11 +228,16 @@ def _possible_winners(scores: Array) -> list[int]:
     falls below the best of the classes' lowest scores. Most photos show a few classes only, so that
     this spares enlarging the others.
     """
-    padded = np.pad(scores, ((0, 1), (0, 1), (0, 0)), mode="edge")
-    corners = (padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:])
-    highest, lowest = reduce(np.maximum, corners), reduce(np.minimum, corners)
-    # Written with "not less" so that a NaN keeps its class.
-    loses_everywhere = (highest < lowest.max(axis=-1, keepdims=True)).all(axis=(0, 1))
+    height, width, classes = scores.shape
+    rows = max(1, BAND_ELEMENTS // (width * classes))
+    loses_everywhere = np.ones(classes, np.bool_)
+    for first in range(0, height, rows):
+        below = (0, 1 if first + rows >= height else 0)
+        padded = np.pad(scores[first : first + rows + 1], (below, (0, 1), (0, 0)), mode="edge")
+        corners = (padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:])
+        highest, lowest = reduce(np.maximum, corners), reduce(np.minimum, corners)
+        # Written with "less" so that a NaN keeps its class.
+        loses_everywhere &= (highest < lowest.max(axis=-1, keepdims=True)).all(axis=(0, 1))
     return [int(label) for label in np.flatnonzero(~loses_everywhere)]
 
 
