@@ -36,7 +36,8 @@ class Executor(Protocol):
         """A tensor's value as an array that shares the executor's memory.
 
         Inputs may be written through it. Without ``keep_all`` only inputs, outputs, constants and
-        variables can be had.
+        variables can be had; with ``in_order`` all others, too, from the operator that makes them to the
+        last that reads them.
 
         Raises
         ------
@@ -47,13 +48,14 @@ class Executor(Protocol):
     def write(self, tensor: int, value: Array) -> None:
         """Set an input, of the tensor's own type and shape; of a dynamic input any shape is taken.
 
-        With ``keep_all`` any tensor that is no constant can be set, for the operators that run after.
+        With ``keep_all`` any tensor that is no constant can be set, for the operators that run after; with
+        ``in_order`` those that such an operator reads.
         """
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; all of them by default.
 
-        A part of the graph can be run only with ``keep_all``.
+        A part of the graph can be run only with ``keep_all`` or ``in_order``.
         """
 
     def is_compiled(self, operator: int) -> bool:
@@ -107,13 +109,16 @@ def not_kept(tensor: Tensor) -> TensorValueError:
     )
 
 
-def watched(make: Callable[..., Executor], *, keep_all: bool = False) -> Executor:
-    """The executor that ``make(keep_all=...)`` makes; with ``MINILITE_DEBUG`` one that tells what it runs."""
+def watched(make: Callable[..., Executor], **keeping: bool) -> Executor:
+    """The executor that ``make`` makes; with ``MINILITE_DEBUG`` one that tells what it runs.
+
+    ``keeping``: ``keep_all`` and ``in_order``, passed on.
+    """
     if not debug_level():
-        return make(keep_all=keep_all)
+        return make(**keeping)
     from minilite.debug.verbose import VerboseExecutor  # noqa: PLC0415
 
-    return VerboseExecutor(make, keep_all=keep_all)
+    return VerboseExecutor(make, **keeping)
 
 
 def create_executor(
@@ -123,6 +128,7 @@ def create_executor(
     backend: str = "auto",
     threads: int | None = None,
     keep_all: bool = False,
+    in_order: bool = False,
     progress: Progress | None = None,
     resources: dict[Any, Any] | None = None,
 ) -> Executor:
@@ -141,6 +147,9 @@ def create_executor(
         Threads to compute with, by default one for each processor this process may use.
     keep_all:
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``.
+    in_order:
+        Let parts of the graph be run, and ``view`` give what the next operators read and the last one made.
+        Takes less memory than ``keep_all``.
     progress:
         Told of each kernel that is compiled on the way.
     resources:
@@ -171,7 +180,7 @@ def create_executor(
                 progress=progress,
                 resources=resources,
             )
-        return watched(make, keep_all=keep_all)
+        return watched(make, keep_all=keep_all, in_order=in_order)
     except MemoryError as error:
         needed = sum(t.nbytes for t in graph.subgraphs[subgraph].tensors if not t.is_constant)
         raise PrepareError(

@@ -88,6 +88,7 @@ class PiecewiseExecutor:
         subgraph: int = 0,
         threads: int | None = None,
         keep_all: bool = False,
+        in_order: bool = False,
         progress: Progress | None = None,
         resources: dict[Any, Any] | None = None,
         team: Team | None = None,
@@ -109,7 +110,9 @@ class PiecewiseExecutor:
         # What has effects keeps its place in the order.
         self._leading = [_place(node) for node in together] if all(map(_is_pure, together)) else []
         kept = {*self.subgraph.inputs, *self.subgraph.outputs, *(t.index for t in tensors if t.is_variable)}
-        self._kept = {t.index for t in tensors if t.data is None and (keep_all or t.index in kept)}
+        self._kept = {
+            t.index for t in tensors if t.data is None and (keep_all or in_order or t.index in kept)
+        }
         self._values: dict[int, Array] = {
             t.index: t.data if t.data is not None else initial_value(t, t.type.array_dtype)
             for t in tensors

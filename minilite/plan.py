@@ -96,10 +96,13 @@ class Plan:
         Steps in execution order; those of one stage are independent of each other.
     buffers:
         By owner. ``owner`` says which buffer a tensor uses (aliases share one).
+    in_order:
+        Stages follow the file's order, no operators are joined, and none shares memory with another: a part
+        can be run by itself.
     keep_all:
         Every tensor has memory of its own, and stages follow the file's order.
     rewritten:
-        The subgraph that was lowered: after ``passes``, or as it is with ``keep_all``.
+        The subgraph that was lowered: after ``passes``, or as it is with ``in_order``.
     notes:
         What the passes did, and what not and why.
     """
@@ -112,6 +115,7 @@ class Plan:
     owner: Mapping[int, int]
     arena_bytes: int
     scratch_bytes: int
+    in_order: bool
     keep_all: bool
     notes: tuple[str, ...] = ()
 
@@ -133,9 +137,9 @@ class Plan:
         return self.buffers.get(self.owner.get(tensor, tensor))
 
     def is_kept(self, tensor: int) -> bool:
-        """Whether the tensor's value is still there when the run is over."""
+        """Whether a value can be read: when the run is over; with ``in_order``, in its lifetime."""
         buffer = self.buffer_of(tensor)
-        return buffer is not None and (self.keep_all or buffer.life.last >= len(self.stages))
+        return buffer is not None and (self.in_order or buffer.life.last >= len(self.stages))
 
     def verify(self) -> None:
         """Check what the kernels rely on.
@@ -154,15 +158,17 @@ class Plan:
         return _explain(self)
 
 
-def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False) -> Plan:
+def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False, in_order: bool = False) -> Plan:
     """Lower every operator of a prepared graph, order the steps and place the buffers.
 
-    With ``keep_all`` each operator is lowered by itself, without it operators are joined first where that
-    is faster (see ``passes``); the bits of the results are the same.
+    With ``in_order`` each operator is lowered by itself, without it operators are joined first where that
+    is faster (see ``passes``); the bits of the results are the same. ``keep_all`` keeps every value, and is
+    in order, too.
     """
     original = graph.subgraphs[subgraph]
     notes: list[str] = []
-    builder = _Builder(original if keep_all else rewrite(original, notes), keep_all)
+    in_order = in_order or keep_all
+    builder = _Builder(original if in_order else rewrite(original, notes), in_order, keep_all)
     for node in builder.subgraph.nodes():
         if not node.is_folded:
             builder.lower(node)
@@ -174,8 +180,8 @@ def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False) -> Pl
 class _Builder:
     """Collects steps; what ``ops.Lowering`` promises the operators."""
 
-    def __init__(self, subgraph: Subgraph, keep_all: bool) -> None:
-        self.subgraph, self.keep_all = subgraph, keep_all
+    def __init__(self, subgraph: Subgraph, in_order: bool, keep_all: bool) -> None:
+        self.subgraph, self.in_order, self.keep_all = subgraph, in_order, keep_all
         self.steps: list[Step] = []
         self.tensors: list[Tensor] = list(self.subgraph.tensors)
         self.owner: dict[int, int] = {}
@@ -221,7 +227,7 @@ class _Builder:
         owner = self._owner_of(source)
         fixed = {*self.subgraph.inputs, *self.subgraph.outputs}
         if (
-            self.keep_all
+            self.in_order
             or source.is_constant
             or source.is_variable
             or owner in fixed
@@ -252,7 +258,7 @@ class _Builder:
         self.steps.append(PythonStep(node, reads, frozenset(self._owner_of(t) for t in node.outputs)))
 
     def plan(self, original: Subgraph, notes: list[str]) -> Plan:
-        levels = self._file_order() if self.keep_all else self._levels()
+        levels = self._file_order() if self.in_order else self._levels()
         stages: list[list[Step]] = [[] for _ in range(max(levels, default=-1) + 1)]
         for step, level in zip(self.steps, levels, strict=True):
             stages[level].append(step)
@@ -271,6 +277,7 @@ class _Builder:
             self.owner,
             total,
             self.scratch_bytes,
+            self.in_order,
             self.keep_all,
             tuple(notes),
         )

@@ -28,6 +28,8 @@ class ReferenceExecutor:
     keep_all:
         Keep every intermediate tensor, so that ``view`` gives any of them after ``run``. Otherwise one
         is freed once no operator needs it.
+    in_order:
+        Let parts of the graph be run; values are freed when their last reader has run.
     float_type:
         The type that float32 tensors are computed and held in; ``float64`` gives the values that
         float32 results are judged by.
@@ -43,6 +45,7 @@ class ReferenceExecutor:
         *,
         subgraph: int = 0,
         keep_all: bool = False,
+        in_order: bool = False,
         float_type: npt.DTypeLike = np.float32,
         resources: dict[Any, Any] | None = None,
     ) -> None:
@@ -50,7 +53,7 @@ class ReferenceExecutor:
         self._prepared = self.subgraph
         self._dynamic = dynamic_outputs(self._prepared)
         self.resources: dict[Any, Any] = {} if resources is None else resources
-        self._keep_all = keep_all
+        self._keep_all, self._in_order = keep_all, in_order
         self._float_type = np.dtype(float_type)
         self._calls = SubgraphCalls(
             graph, partial(ReferenceExecutor, float_type=float_type, resources=self.resources)
@@ -76,16 +79,18 @@ class ReferenceExecutor:
         if self._prepared.tensors[tensor].is_dynamic:
             self._values[tensor] = value.copy()
             self.subgraph = known_shapes(self.subgraph, {tensor: value.shape})
-        else:
+        elif self._is_kept(self._prepared.tensors[tensor]):
             self._values[tensor][...] = value
+        else:  # In the memory that it has now others may live, too: a reshaped value is a view.
+            self._values[tensor] = value.copy()
 
     def run(self, first: int = 0, last: int | None = None) -> None:
         """Run operators ``first`` up to but not including ``last``; see ``Executor.run``."""
         operators = self.subgraph.operators
         last = len(operators) if last is None else last
-        if not self._keep_all and (first, last) != (0, len(operators)):
+        if not (self._keep_all or self._in_order) and (first, last) != (0, len(operators)):
             raise InvokeError(
-                "a part of the graph can be run only if all values are kept: use keep_all=True",
+                "a part of the graph can be run only with keep_all=True, or in_order=True",
                 rule="partial-run",
             )
         self.subgraph = unknown_shapes(self.subgraph, self._dynamic, first)
@@ -130,17 +135,21 @@ class ReferenceExecutor:
     def _store(self, tensor: Tensor, value: Array) -> None:
         value = value.astype(self._dtype(tensor), copy=False)
         held = self._values.get(tensor.index)
-        if held is not None and held.shape == value.shape:
+        if not self._is_kept(tensor):
+            self._values[tensor.index] = value
+        elif held is not None and held.shape == value.shape:
             held[...] = value
         else:
-            self._values[tensor.index] = value.copy() if self._is_kept(tensor) else value
+            self._values[tensor.index] = value.copy()
 
     def _free(self, operator: Operator) -> None:
-        for number in {*operator.inputs, *operator.outputs} - {ABSENT}:
+        # Step by step, a value that nobody reads is there for who looks on.
+        done = operator.inputs if self._in_order else (*operator.inputs, *operator.outputs)
+        for number in set(done) - {ABSENT}:
             tensor = self.subgraph.tensors[number]
             used_up = self._last_use.get(number, -1) <= operator.index
             if used_up and tensor.data is None and not self._is_kept(tensor):
-                del self._values[number]
+                self._values.pop(number, None)
 
     def _is_kept(self, tensor: Tensor) -> bool:
         outside = tensor.index in self.subgraph.inputs or tensor.index in self.subgraph.outputs

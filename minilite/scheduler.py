@@ -134,12 +134,13 @@ class PlanExecutor:
         subgraph: int = 0,
         threads: int | None = None,
         keep_all: bool = False,
+        in_order: bool = False,
         progress: Progress | None = None,
         resources: dict[Any, Any] | None = None,
         team: Team | None = None,
         create: Callable[..., Executor] | None = None,
     ) -> None:
-        self.plan = build_plan(graph, subgraph=subgraph, keep_all=keep_all)
+        self.plan = build_plan(graph, subgraph=subgraph, keep_all=keep_all, in_order=in_order)
         self.threads = threads or processors()
         compile_plan(self.plan, progress)
         self._program = _Program(self.plan, self.threads)
@@ -172,9 +173,9 @@ class PlanExecutor:
         """See ``Executor.run``."""
         operators = len(self.subgraph.operators)
         last = operators if last is None else last
-        if (first, last) != (0, operators) and not self.plan.keep_all:
+        if (first, last) != (0, operators) and not self.plan.in_order:
             raise InvokeError(
-                "only an executor with keep_all=True can run a part of the graph", rule="keep-all"
+                "only an executor with keep_all or in_order can run a part of the graph", rule="keep-all"
             )
         self._run(first, last)
 
@@ -320,7 +321,7 @@ class _Program:
 
     def _cut(self, first_operator: int, last_operator: int) -> list[tuple[int, int]]:
         first, last = 0, len(self.plan.stages)
-        if self.plan.keep_all:
+        if self.plan.in_order:
             operators = range(first_operator, last_operator)
             wanted = [stage for op in operators for stage in self._operator_stages.get(op, ())]
             first, last = (min(wanted), max(wanted) + 1) if wanted else (0, 0)

@@ -367,3 +367,19 @@ def test_nothing_is_computed_from_nothing(keep_all: bool) -> None:
     executor.run()
     assert executor.view(out).shape == (0, 3)
     executor.close()
+
+
+def test_in_order_memory_is_shared_and_parts_can_be_run() -> None:
+    net = Network()
+    x = value = net.input(64)
+    for _ in range(6):
+        value = net.add("ADD", value, x, shape=(64,))
+    graph = net.graph(value)
+    plan = build_plan(graph, in_order=True)
+    assert plan.arena_bytes == 3 * 256, "the input, and two that take turns"
+    assert build_plan(graph, keep_all=True).arena_bytes == 7 * 256
+    executor = PlanExecutor(graph, in_order=True)
+    executor.view(x)[...] = 1
+    for operator in range(6):
+        executor.run(operator, operator + 1)
+        assert executor.view(graph.main.operators[operator].outputs[0]).tolist() == [operator + 2] * 64

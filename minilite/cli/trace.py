@@ -49,7 +49,8 @@ def command(
     """
     from minilite.cli._console import print_json
     from minilite.cli._loading import locate, open_model, warm_up
-    from minilite.debug.trace import FLOAT64, Trace
+    from minilite.debug.state import FLOAT64
+    from minilite.debug.trace import Trace
     from minilite.inputs import read_inputs
 
     if output is not None and output.suffix != ".npz":

@@ -17,7 +17,7 @@ from minilite.debug.local import Local, calls_subgraphs, can_be_judged, evaluate
 from minilite.debug.pairing import Method, Pairing, check_inputs, pair
 from minilite.debug.planned import plan_fault
 from minilite.debug.sides import Progress, Side
-from minilite.debug.trace import FLOAT64
+from minilite.debug.state import FLOAT64
 from minilite.executor import Executor, create_executor
 from minilite.graph import Array, Graph, Node, Tensor, TensorType
 from minilite.prepare import prepare

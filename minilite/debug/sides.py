@@ -9,7 +9,8 @@ from typing import Literal
 
 from minilite.debug.local import calls_subgraphs
 from minilite.debug.recording import Recording
-from minilite.debug.trace import FLOAT64, record
+from minilite.debug.state import FLOAT64
+from minilite.debug.trace import record
 from minilite.errors import BackendError, RuntimeFailedError
 from minilite.graph import Array, Graph, Subgraph, Tensor, TensorType, with_tensors
 from minilite.loader import load_graph

@@ -123,6 +123,10 @@ class Store:
         entry = self._entries.get(number)
         return entry if isinstance(entry, np.ndarray) else None
 
+    def __getitem__(self, number: int) -> Array:
+        entry = self._entries[number]
+        return entry.load() if isinstance(entry, _OnDisk) else entry
+
     def __contains__(self, number: int) -> bool:
         return number in self._entries
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from time import perf_counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from minilite.debug.event import Event
-from minilite.debug.history import History, has_effects
+from minilite.debug.history import has_effects
 from minilite.debug.recording import Recording
+from minilite.debug.state import FLOAT64, State
 from minilite.debug.store import Store
 from minilite.errors import InvokeError, TensorValueError
-from minilite.executor import Executor, create_executor
-from minilite.graph import Array, Graph, Node, Tensor, TensorType, with_tensors
+from minilite.graph import Array, Graph, Node, Tensor, with_tensors
 from minilite.model import Model, Outputs
 from minilite.prepare import prepare
-from minilite.reference import ReferenceExecutor
 from minilite.values import convert
-
-FLOAT64 = "float64"
-"""As a backend: the NumPy reference with float32 tensors computed and held in float64."""
 
 
 def record(
@@ -74,7 +69,8 @@ class Trace(Iterator[Event]):
         once and unseen, those behind only in ``finish``. All by default.
     memory, disk:
         Budgets in bytes for the values that are kept: what exceeds ``memory`` goes to temporary files,
-        what exceeds ``disk``, too, is an ``InvokeError``. No limits by default.
+        what exceeds ``disk``, too, is an ``InvokeError``. No limits by default. What operators still have
+        to read is held beside, as in any run.
     folder:
         Where temporary files are made, by default the system's folder for them.
     recording:
@@ -114,40 +110,19 @@ class Trace(Iterator[Event]):
             self.model.graph, {t.index: s for t, s in zip(self.model.inputs, shapes, strict=True)}
         )
         self.operators = _chosen(operators, len(self.graph.main.operators))
-        self._executor = _executor(self.graph, self.backend, self.threads, resources)
-        self._store = Store(memory, disk, folder)
+        self._state = State(self.graph, self.backend, self.threads, resources, Store(memory, disk, folder))
         self._seconds: dict[int, float] = {}
         self._patched: dict[int, int] = {}
-        self._history = History(self.graph, self._executor)
-        self.position = 0
-        self._begin(arrays, variables)
+        self.position = self.operators.start
+        self._state.begin(arrays, variables)
         if recording is None:
-            self._executor.run(0, self.operators.start)
+            self._state.run(0, self.position)
         else:
             self._take_from(recording)
-        self.position = self.operators.start
-
-    def _begin(self, arrays: Sequence[Array], variables: dict[int, Array]) -> None:
-        for number, value in variables.items():
-            self._executor.write(number, value)
-        for tensor, value in zip(self.model.inputs, arrays, strict=True):
-            if not tensor.is_constant:
-                self._executor.view(tensor.index)[...] = value
-                self._store.keep(tensor.index, self._executor.view(tensor.index))
-        for tensor in self.graph.main.tensors:
-            if tensor.is_variable:
-                self._store.keep(tensor.index, self._executor.view(tensor.index))
-        for node in self.graph.main.nodes():
-            for tensor in node.outputs:
-                if not (tensor.is_constant or tensor.is_variable or tensor.type is TensorType.STRING):
-                    # The first touch of new memory costs more than many an operator: not in its time.
-                    self._executor.view(tensor.index).fill(0)
 
     def _take_from(self, recording: Recording) -> None:
         """Begin at ``operators`` with the values that an earlier run had there."""
-        operators, tensors = self.graph.main.operators, self.graph.main.tensors
-        first = self.operators.start
-        for node in list(self.graph.main.nodes())[:first]:
+        for node in list(self.graph.main.nodes())[: self.position]:
             if has_effects(node):
                 raise InvokeError(
                     f"{node.operator} changes what outlives a run, which recordings do not keep: go on from "
@@ -156,13 +131,9 @@ class Trace(Iterator[Event]):
                     op_name=node.operator.name,
                     rule="resume",
                 )
-        made = {number for operator in operators[:first] for number in operator.outputs}
-        read = {number for operator in operators[first:] for number in operator.inputs}
-        for number in sorted(made & (read | set(self.graph.main.outputs))):
-            if not tensors[number].is_constant:
-                value = recording.value(number).astype(self._executor.view(number).dtype, copy=False)
-                self._executor.write(number, value)
-                self._store.keep(number, value)
+        for number in self._state.needed(self.position):
+            self._state.take(number, recording.value(number))
+        self._state.ran = self.position
 
     # --- forward -------------------------------------------------------------------------------
 
@@ -184,14 +155,12 @@ class Trace(Iterator[Event]):
                 f"the trace ends before operator {self.operators.stop}: go back, or finish()",
                 rule="trace-end",
             )
+        self._state.stand_before(self.position)
         node = self.next_node
-        self._history.note_effects(node)
-        inputs = tuple(None if tensor is None else self._value(tensor) for tensor in node.inputs)
-        start = perf_counter()
-        self._executor.run(self.position, self.position + 1)
-        seconds = perf_counter() - start
+        inputs = tuple(None if tensor is None else self._state.input(tensor) for tensor in node.inputs)
+        seconds = self._state.run(self.position, self.position + 1)
         node = self.next_node  # with the shapes that are known now
-        outputs = tuple(self._made(tensor) for tensor in node.outputs)
+        outputs = tuple(map(self._state.output, node.outputs))
         self._seconds[self.position] = seconds
         self.position += 1
         return Event(node, inputs, outputs, seconds)
@@ -199,8 +168,7 @@ class Trace(Iterator[Event]):
     @property
     def next_node(self) -> Node:
         """The operator that runs next, with its tensors as far as their shapes are known."""
-        subgraph = self._executor.subgraph
-        return Node(subgraph, subgraph.operators[self.position])
+        return self._state.node(self.position)
 
     def until(
         self,
@@ -260,12 +228,9 @@ class Trace(Iterator[Event]):
         """Run the rest, those behind ``operators`` unseen, and give the model's outputs."""
         for _ in self:
             pass
-        self._history.take_back(self.operators.stop)  # what an earlier finish() has done
-        for node in list(self.graph.main.nodes())[self.operators.stop :]:
-            self._history.note_effects(node)
-        self._executor.run(self.operators.stop, len(self.graph.main.operators))
-        main = self.graph.main
-        arrays = [self._executor.view(number).copy() for number in main.outputs]
+        self._state.stand_before(self.position)  # an earlier finish() may have gone on
+        self._state.run_unseen(self.position, len(self.graph.main.operators))
+        arrays = [self._state.executor.view(number).copy() for number in self.graph.main.outputs]
         return Outputs(arrays, self.model.output_names)
 
     # --- back, and otherwise ----------------------------------------------------------------------
@@ -287,11 +252,11 @@ class Trace(Iterator[Event]):
             )
         while self.position < position:
             self.step()
-        self._history.take_back(position)
+        self._state.stand_before(position)
         for operator in self.graph.main.operators[position : self.position]:
             self._seconds.pop(operator.index, None)
             for number in operator.outputs:
-                self._store.drop(number)
+                self._state.store.drop(number)
         self.position = position
 
     def patch(self, tensor: int | str, value: Any) -> None:
@@ -311,17 +276,16 @@ class Trace(Iterator[Event]):
         """
         record = self.tensor(tensor)
         self._check_patch(record)
-        held = self._executor.view(record.index)
+        self._state.stand_before(self.position)
+        before = self._state.value(record, self.position)
         array = convert(value, record, str(record))
-        dynamic = self.graph.main.tensors[record.index].is_dynamic
-        if array.shape != held.shape and not dynamic:
+        if array.shape != before.shape and not self.graph.main.tensors[record.index].is_dynamic:
             raise TensorValueError(
-                f"{record}: expected {held.shape}, given {array.shape}", tensor=record.index, rule="patch"
+                f"{record}: expected {before.shape}, given {array.shape}", tensor=record.index, rule="patch"
             )
-        before = held.copy()
-        self._history.note_patch(self.position, lambda: self._unpatch(record.index, before))
+        self._state.history.note_patch(self.position, lambda: self._unpatch(record, before))
         self._patched[record.index] = self._patched.get(record.index, 0) + 1
-        self._set(record.index, array.astype(held.dtype))
+        self._state.set(record, array.astype(before.dtype), self.position)
 
     def _check_patch(self, record: Tensor) -> None:
         if record.is_constant:
@@ -342,22 +306,17 @@ class Trace(Iterator[Event]):
         if writer is None and not record.is_variable and record.index not in self.graph.main.inputs:
             raise TensorValueError(f"{record}: nothing reads it", tensor=record.index, rule="patch")
 
-    def _unpatch(self, number: int, value: Array) -> None:
-        self._set(number, value)
-        self._patched[number] -= 1
-        if not self._patched[number]:
-            del self._patched[number]
-
-    def _set(self, number: int, value: Array) -> None:
-        self._executor.write(number, value)
-        if number in self._store:
-            self._store.keep(number, value)
+    def _unpatch(self, record: Tensor, value: Array) -> None:
+        self._state.set(record, value, self._state.ran)
+        self._patched[record.index] -= 1
+        if not self._patched[record.index]:
+            del self._patched[record.index]
 
     # --- looking ------------------------------------------------------------------------------------
 
     def tensor(self, key: int | str) -> Tensor:
         """A tensor of the main subgraph by number, or by its name in the file."""
-        tensors = self._executor.subgraph.tensors
+        tensors = self._state.subgraph.tensors
         found = [t for t in tensors if key in (t.index, t.name)]
         if len(found) != 1:
             reason = "no tensor" if not found else f"{len(found)} tensors"
@@ -368,57 +327,25 @@ class Trace(Iterator[Event]):
 
     def value(self, key: int | str) -> Array:
         """A tensor's present value: constant, input, variable, or computed so far."""
-        record = self.tensor(key)
-        writer = next((o for o in self.graph.main.operators if record.index in o.outputs), None)
-        if writer is not None and writer.index >= self.position and not record.is_constant:
-            raise TensorValueError(
-                f"{record} is computed by {writer}, which has not run yet",
-                tensor=record.index,
-                rule="not-run",
-            )
-        return self._executor.view(record.index).copy()
+        self._state.stand_before(self.position)
+        return self._state.value(self.tensor(key), self.position)
 
     def recording(self) -> Recording:
         """What has run so far; it does not change when the trace goes on."""
-        main = self._executor.subgraph
         return Recording(
             model=self.model.graph,
-            graph=with_tensors(self.graph, 0, main.tensors),
-            tensors=self._store.values(),
+            graph=with_tensors(self.graph, 0, self._state.subgraph.tensors),
+            tensors=self._state.store.values(),
             seconds=dict(self._seconds),
-            backend=self._executor.backend if self.backend != FLOAT64 else FLOAT64,
+            backend=FLOAT64 if self.backend == FLOAT64 else self._state.executor.backend,
             threads=self.threads,
             operators=range(self.operators.start, self.position),
             patched=tuple(sorted(self._patched)),
         )
 
-    # --- what is behind it ------------------------------------------------------------------------------
-
-    def _value(self, tensor: Tensor) -> Array:
-        """An input of an operator, as it is now and safe from what comes."""
-        if tensor.is_constant:
-            return self._constant(tensor)
-        kept = self._store.in_memory(tensor.index)
-        if kept is not None and not tensor.is_variable:
-            return kept
-        value = self._executor.view(tensor.index)
-        if tensor.index not in self._store:
-            return self._store.keep(tensor.index, value)
-        return _safe(value)
-
-    def _made(self, tensor: Tensor) -> Array:
-        if tensor.is_constant:
-            return self._constant(tensor)
-        return self._store.keep(tensor.index, self._executor.view(tensor.index))
-
-    def _constant(self, tensor: Tensor) -> Array:
-        assert tensor.data is not None
-        # In float64 even constants have other values.
-        return tensor.data if self.backend != FLOAT64 else _safe(self._executor.view(tensor.index))
-
     def close(self) -> None:
         """Stop worker threads; what was kept stays readable."""
-        self._executor.close()
+        self._state.executor.close()
 
     def __enter__(self) -> Trace:
         return self
@@ -428,18 +355,12 @@ class Trace(Iterator[Event]):
 
     def __repr__(self) -> str:
         here = "at its end" if self.position >= self.operators.stop else f"before {self.next_node.operator}"
-        return f"<Trace {here}, {len(self._store.values())} tensors kept, {self.backend}>"
+        return f"<Trace {here}, {len(self._state.store.values())} tensors kept, {self.backend}>"
 
     def _repr_html_(self) -> str:
         from minilite.debug import html  # noqa: PLC0415 - in notebooks only
 
         return html.trace_html(self)
-
-
-def _executor(graph: Graph, backend: str, threads: int, resources: dict[Any, Any]) -> Executor:
-    if backend == FLOAT64:
-        return ReferenceExecutor(graph, keep_all=True, float_type=np.float64, resources=resources)
-    return create_executor(graph, backend=backend, threads=threads, keep_all=True, resources=resources)
 
 
 def _bound(model: Model, inputs: Any) -> list[Array]:
@@ -459,9 +380,3 @@ def _chosen(operators: range | slice | None, count: int) -> range:
             f"no operators to trace in {operators}: they are numbered 0 to {count - 1}", rule="trace-range"
         )
     return chosen
-
-
-def _safe(value: Array) -> Array:
-    kept = value.copy()
-    kept.flags.writeable = False
-    return kept

@@ -5,8 +5,8 @@
 3. figures of what goes in and of what each operator made;
 4. the first and the last of its values.
 
-From 2 on, operators run one by one and all values are kept: results are the same, bit for bit, but a run
-takes longer and more memory. Operators of subgraphs are told, indented, before the operator that calls them.
+From 2 on, operators run one by one: results are the same, bit for bit, but a run takes longer. Operators
+of subgraphs are told, indented, before the operator that calls them.
 """
 
 from __future__ import annotations
@@ -51,15 +51,17 @@ class VerboseExecutor:
     Parameters
     ----------
     make:
-        Makes the executor that runs, from the argument ``keep_all``.
-    keep_all:
-        What the caller wants to be kept.
+        Makes the executor that runs, from the arguments ``keep_all`` and ``in_order``.
+    keep_all, in_order:
+        What the caller wants (see ``executor.create_executor``).
     """
 
-    def __init__(self, make: Callable[..., Executor], *, keep_all: bool) -> None:
-        self._level, self._keeps_all = debug_level(), keep_all
+    def __init__(
+        self, make: Callable[..., Executor], *, keep_all: bool = False, in_order: bool = False
+    ) -> None:
+        self._level, self._is_open = debug_level(), keep_all or in_order
         start = perf_counter()
-        self._executor = make(keep_all=keep_all or self._level > 1)
+        self._executor = make(keep_all=keep_all, in_order=in_order or self._level > 1)
         self._runs = 0
         self._name = _called(self.subgraph)
         inputs = ", ".join(short_tensor(self.subgraph.tensors[i]) for i in self.subgraph.inputs)
@@ -89,7 +91,7 @@ class VerboseExecutor:
         """See ``Executor.view``; what the caller did not want to be kept is refused as ever."""
         record, subgraph = self.subgraph.tensors[tensor], self.subgraph
         if not (
-            self._keeps_all
+            self._is_open
             or record.is_constant
             or record.is_variable
             or tensor in subgraph.inputs
@@ -107,7 +109,7 @@ class VerboseExecutor:
         operators = len(self.subgraph.operators)
         last = operators if last is None else last
         whole = (first, last) == (0, operators)
-        if self._level < 2 or not (whole or self._keeps_all):
+        if self._level < 2 or not (whole or self._is_open):
             start = perf_counter()
             self._executor.run(first, last)
             seconds = perf_counter() - start

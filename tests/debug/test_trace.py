@@ -267,6 +267,92 @@ def test_what_a_recording_does_not_have() -> None:
         _ = run.outputs
 
 
+class Simulated:
+    """What a trace promises, on a dictionary of all values: for the graphs of ``woven``."""
+
+    def __init__(self, graph: Graph, x: Array) -> None:
+        self.operators = graph.main.operators
+        self.constants = {t.index: t.data for t in graph.main.tensors if t.data is not None}
+        self.values: dict[int, Array] = {graph.main.inputs[0]: x}
+        self.patches: list[tuple[int, int, Array]] = []
+        self.position = 0
+
+    def step(self) -> Array:
+        operator = self.operators[self.position]
+        a, b = ({**self.values, **self.constants}[number] for number in operator.inputs)
+        self.values[operator.outputs[0]] = a + b if operator.name == "ADD" else a * b
+        self.position += 1
+        return self.values[operator.outputs[0]]
+
+    def patch(self, number: int, value: Array) -> None:
+        self.patches.append((self.position, number, self.values[number]))
+        self.values[number] = value
+
+    def go_to(self, position: int) -> None:
+        while self.position < position:
+            self.step()
+        while self.patches and self.patches[-1][0] > position:
+            _, number, self.values[number] = self.patches.pop()
+        for operator in self.operators[position : self.position]:
+            del self.values[operator.outputs[0]]
+        self.position = position
+
+
+def is_read(graph: Graph, number: int, position: int) -> bool:
+    """Whether an operator from a position on reads a tensor, or the model gives it."""
+    read = {n for operator in graph.main.operators[position:] for n in operator.inputs}
+    return number in read | set(graph.main.outputs)
+
+
+def woven(random: np.random.Generator, count: int) -> Graph:
+    """Sums and products of any two values that there are: some live long, some are read by nobody."""
+    net = Network()
+    made = [net.input(3), net.constant(floats(0.5, 2, -1))]
+    for _ in range(count):
+        a, b = random.choice(made, 2).tolist()
+        made.append(net.add(str(random.choice(["ADD", "MUL"])), a, b, shape=(3,)))
+    return net.graph(made[-1], made[len(made) // 2])
+
+
+@both
+@pytest.mark.parametrize("seed", range(12))
+def test_any_way_through_a_run(backend: str, seed: int, tmp_path: Path) -> None:
+    """Steps, ways back and forward, patches, ends: against a dictionary that forgets nothing."""
+    random = np.random.default_rng(seed)
+    graph, x = woven(random, 12), floats(1, -1, 0.25)
+    first, last = int(random.integers(0, 4)), int(random.integers(5, 13))
+    memory = None if seed % 2 else 40
+    trace = Trace(
+        Model(graph, backend=backend), x, operators=slice(first, last), memory=memory, folder=tmp_path
+    )
+    known = Simulated(graph, x)
+    known.go_to(first)
+    for _ in range(60):
+        action = random.choice(["step", "go", "patch", "finish", "look"], p=[0.4, 0.2, 0.2, 0.1, 0.1])
+        if action == "step" and trace.position < last:
+            assert bits(trace.step().outputs) == bits([known.step()])
+        elif action == "go":
+            position = int(random.integers(first, last + 1))
+            trace.go_to(position)
+            known.go_to(position)
+        elif action == "patch":
+            number = int(random.choice([n for n in known.values if not trace.tensor(n).is_constant]))
+            value = random.integers(-2, 3, 3).astype(np.float32)
+            if number in trace.recording().tensors or is_read(graph, number, trace.position):
+                trace.patch(number, value)
+                known.patch(number, value)
+            else:
+                with pytest.raises(TensorValueError, match="made and read before the operators traced"):
+                    trace.patch(number, value)
+        elif action == "finish":
+            outputs = trace.finish()
+            known.go_to(12)
+            assert bits(outputs) == bits(known.values[i] for i in graph.main.outputs)
+            known.go_to(last)
+        for number, value in trace.recording().tensors.items():
+            assert value.tobytes() == known.values[number].tobytes(), number
+
+
 # --- what outlives a run ------------------------------------------------------------------------------
 
 
