@@ -22,7 +22,8 @@ def command(
         typer.Option("--input", help="random:SEED, zeros, a picture, x.npy, or x.npz by name or position."),
     ] = "random:0",
     chosen: Annotated[
-        str | None, typer.Option("--ops", help="First and last but one, as in 10:20; or one number.")
+        str | None,
+        typer.Option("--ops", help="Operators to stop at, as in 10:20 (without 20), or one."),
     ] = None,
     until: Annotated[
         str | None,
@@ -88,7 +89,7 @@ def command(
 def _range(text: str) -> slice:
     first, colon, last = text.partition(":")
     if not all(part == "" or part.isdecimal() for part in (first, last)) or not (first or colon):
-        raise typer.BadParameter(f"--ops {text}: give the first and the last but one, as in 10:20")
+        raise typer.BadParameter(f"--ops {text}: give numbers of operators, as in 10:20, or one")
     begin = int(first) if first else 0
     return slice(begin, (int(last) if last else None) if colon else begin + 1)
 

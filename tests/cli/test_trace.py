@@ -100,7 +100,7 @@ def test_json(run: Callable[..., Any], write: Callable[[Graph], Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ops", "x"], "give the first and the last but one"),
+        (["--ops", "x"], "give numbers of operators, as in 10:20"),
         (["--ops", "5:9"], "no operators to trace"),
         (["--until", "CONV_2D"], "the model has ADD"),
         (["--until", "tensor:none"], "no tensor called 'none'"),

@@ -19,9 +19,10 @@ from minilite.debug import Event, Recording, Trace, record
 from minilite.executor import numba_is_available
 from minilite.graph import Array, Graph, TensorType
 from minilite.loader import load_graph, unsupported
+from minilite.ops.control import IfOptions
 from minilite.testing.draw import with_inputs
 from minilite.testing.models import constant, one_op, tensor
-from minilite.testing.networks import networks
+from minilite.testing.networks import joined, networks
 from minilite.writer import write_graph
 from tests.debug.small_runs import RUNS, SHAPED, X
 from tests.networks import Network, computed_shape, floats
@@ -385,6 +386,32 @@ def test_variable_tensors(backend: str) -> None:
     trace.patch(4, [[0, 0]])
     assert trace.finish()[0].tolist() == [[1, 2]]
     assert model(x)[0].tolist() == event.outputs[0].tolist() == [[2, 4]]
+
+
+def remembering_branch() -> Graph:
+    """``IF flag`` calls an RNN whose state is a variable of the subgraph; then ``x + x``."""
+    main, inner, other = Network(), Network(), Network()
+    flag, x = main.input(type=TensorType.BOOL), main.input(1, 2)
+    y = main.add("IF", flag, x, options=IfOptions(1, 2), shape=(1, 2))
+    last = main.add("ADD", y, y, shape=(1, 2))
+    weights = [inner.constant(np.eye(2, dtype=np.float32)) for _ in range(2)]
+    given = inner.input(1, 2)
+    bias, state = inner.constant(floats(0, 0)), inner.tensor(1, 2, is_variable=True)
+    made = inner.add("RNN", given, *weights, bias, state, shape=(1, 2))
+    same = other.input(1, 2)
+    doubled = other.add("ADD", same, same, shape=(1, 2))
+    return joined(main.subgraph(last), inner.subgraph(made), other.subgraph(doubled))
+
+
+@both
+def test_state_inside_a_subgraph_is_not_taken_back(backend: str) -> None:
+    trace = Model(remembering_branch(), backend=backend).trace(np.array(True), floats(1, 2)[None])
+    assert trace.finish()[0].tolist() == [[2, 4]]
+    trace.back()
+    with pytest.raises(InvokeError, match="cannot go back over op 0 IF: it runs a subgraph with variables"):
+        trace.back()
+    assert trace.position == 1
+    assert trace.finish()[0].tolist() == [[2, 4]]
 
 
 # --- budgets ------------------------------------------------------------------------------------------
