@@ -93,7 +93,7 @@ def int8_model(graph: Graph) -> Graph:
 
 
 def pictures(seeds: range) -> Iterator[npt.NDArray[np.float32]]:
-    """Scenes as the network is given them: ``(1, 160, 160, 3)`` from -1 to 1."""
+    """Scenes as the network is given them: ``(1, 224, 224, 3)`` from -1 to 1."""
     for seed in seeds:
         yield scenes.draw(seed).image[np.newaxis].astype(np.float32) / np.float32(127.5) - 1
 

@@ -1,6 +1,6 @@
 """Train the packaged model ``shapes`` on scenes drawn as it goes (``pip install 'minilite[train]'``).
 
-DeepLab v3 on MobileNetV2, output stride 8, for 160 x 160 pixels. Training begins with small pictures, which
+DeepLab v3 on MobileNetV2, output stride 8, for 224 x 224 pixels. Training begins with small pictures, which
 are quick, and ends with full ones; scenes are the same at any size. Every scene is seen once. The same seed,
 versions and one thread make the same weights; an interrupted training goes on from its last checkpoint.
 """
@@ -40,12 +40,18 @@ BLOCKS = (
 )
 """Expansion, channels, repeats and first stride: MobileNetV2 (Sandler et al. 2018), table 2."""
 
-STAGES = ((96, 1500), (128, 900), (160, 2000))
+STAGES = ((96, 1500), (128, 900), (160, 2300), (192, 700), (224, 600))
 """Side of the pictures, and steps."""
+
+SIDE = STAGES[-1][0]
 
 BATCH = 16
 LEARNING_RATE = 3e-3
 WARM_UP = 100
+PERIOD, COSINE_STEPS = 4400, 3100
+"""Steps of half a cosine, and how many of them are taken before a straight line down to nothing."""
+RESTARTS = ((4700, 1.2e-3, 700), (5400, 8e-4, 600))
+"""Where larger pictures begin, from which learning rate, and for how many steps."""
 WEIGHT_DECAY = 1e-2
 AVERAGE = 0.995
 """What the averaged weights, which are kept, have of themselves after a step."""
@@ -168,13 +174,22 @@ def batches(first_step: int) -> Iterator[tuple[int, Tensor, Tensor]]:
 
 
 def learning_rate(step: int) -> float:
-    """A short climb, then half a cosine down to nothing."""
-    total = sum(steps for _, steps in STAGES)
-    return LEARNING_RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / total))
+    """A short climb, then half a cosine, which ends as a straight line; half a cosine after each restart."""
+    for first, highest, steps in reversed(RESTARTS):
+        if step >= first:
+            return highest * min(1, (step - first + 1) / WARM_UP) * _half_cosine((step - first) / steps)
+    if step >= COSINE_STEPS:
+        last = RESTARTS[0][0]
+        return learning_rate(COSINE_STEPS - 1) * (last - step) / (last - COSINE_STEPS + 1)
+    return LEARNING_RATE * min(1, (step + 1) / WARM_UP) * _half_cosine(step / PERIOD)
+
+
+def _half_cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 @torch.no_grad()
-def iou(model: nn.Module, seeds: range, size: int = scenes.SIZE) -> npt.NDArray[np.float64]:
+def iou(model: nn.Module, seeds: range, size: int = SIDE) -> npt.NDArray[np.float64]:
     """Intersection over union of each class, over all pixels of some scenes."""
     classes = len(scenes.CLASSES)
     confusion = np.zeros((classes, classes), np.int64)

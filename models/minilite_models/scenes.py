@@ -22,7 +22,7 @@ from PIL import Image
 Field = npt.NDArray[Any]
 """float32, height x width (x 3): values of pixels."""
 
-SIZE = 160
+SIZE = 224
 """Side of the pictures that the packaged model reads, in pixels."""
 
 MOST_SHAPES = 3

@@ -35,6 +35,15 @@ def test_many_scenes_fill_two_folders(run: Run) -> None:
     assert sorted(path.name for path in Path("in").iterdir()) == ["5.png", "6.png"]
 
 
+def test_what_was_drawn_is_segmented_by_the_packaged_model(run: Run) -> None:
+    run("scene", "--seed", 2)
+    result = run("segment", "scene.png", "--model", "shapes", "--backend", "numpy", "--json")
+    found = {entry["name"]: entry["share"] for entry in json.loads(result.stdout)["classes"]}
+    truth = scenes.draw(2).truth
+    assert set(found) <= set(scenes.CLASSES)
+    assert found["ring"] == pytest.approx(np.mean(truth == scenes.CLASSES.index("ring")), abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
