@@ -25,6 +25,7 @@ from minilite.graph import Array, Graph, Node, Subgraph, Tensor, TensorType
 from minilite.memory import Lifetime
 from minilite.ops.lowering import as_words
 from minilite.passes import rewrite
+from minilite.placement import Place, places
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +170,8 @@ def build_plan(graph: Graph, *, subgraph: int = 0, keep_all: bool = False, in_or
     notes: list[str] = []
     in_order = in_order or keep_all
     builder = _Builder(original if in_order else rewrite(original, notes), in_order, keep_all)
+    if not in_order:
+        builder.places = places(builder.subgraph, notes)
     for node in builder.subgraph.nodes():
         if not node.is_folded:
             builder.lower(node)
@@ -186,6 +189,7 @@ class _Builder:
         self.tensors: list[Tensor] = list(self.subgraph.tensors)
         self.owner: dict[int, int] = {}
         self.scratch_bytes = 0
+        self.places: dict[int, Place] = {}
 
     # -- what operators call (ops.Lowering) --
 
@@ -219,6 +223,9 @@ class _Builder:
         made = Tensor(number, f"temporary {number}", kind, (size,), (size,))
         self.tensors.append(made)
         return made
+
+    def place(self, output: Tensor) -> Place:
+        return self.places.get(output.index) or Place(output, output.shape[-1] if output.shape else 1, 0)
 
     def fault(self, node: Node, tensor: Tensor) -> FaultNote:
         return FaultNote(node, tensor)

@@ -146,8 +146,9 @@ def _product() -> Callable[[], None]:
         "bias": matmul.pack_columns(np.zeros(_COLUMNS, np.float32)),
         "out": np.zeros(_ROWS * _COLUMNS, np.float32),
     }
-    sizes = {"depth": _DEPTH, "columns": _COLUMNS, "low": -np.inf, "high": np.inf}
-    return _caller(matmul.matmul_float, {**arguments, **sizes}, _ROWS, _PRODUCTS)
+    sizes = {"depth": _DEPTH, "columns": _COLUMNS, "stride": _COLUMNS, "offset": 0}
+    limits = {"low": -np.inf, "high": np.inf}
+    return _caller(matmul.matmul_float, {**arguments, **sizes, **limits}, _ROWS, _PRODUCTS)
 
 
 def _copy() -> Callable[[], None]:

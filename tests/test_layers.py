@@ -22,6 +22,7 @@ LAYERS = (
     {"passes"},
     {"memory", "cache", "schema", "loader", "writer", "buffers", "prepare", "names", "details", "values"},
     {"executor", "delegate", "inspection", "calls", "building", "labelling"},
+    {"placement"},
     {"plan", "reference"},
     {"scheduler"},
     {"pieces"},

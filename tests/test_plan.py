@@ -40,11 +40,11 @@ def kernel_step(plan: Plan, kernel: Any) -> KernelStep:
 
 
 def test_independent_branches_share_a_stage() -> None:
-    concatenation = ["CONCATENATION"] * 3
     assert names(build_plan(branches())) == [
         ["CONV_2D"],
         ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"],
-        concatenation,
+        # The convolutions have written their parts of it.
+        ["CONCATENATION"],
         ["ADD"],
     ]
 

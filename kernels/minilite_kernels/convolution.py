@@ -121,6 +121,8 @@ def convolve_groups(
     patches: Any,
     w: Window,
     out_c: int,
+    stride: int,
+    offset: int,
     groups: int,
     limits: Any,
     start: int,
@@ -131,9 +133,9 @@ def convolve_groups(
     depth, padded, rows = w.kernel_h * w.kernel_w * channels, padded_columns(columns), stop - start
     for group in range(groups):
         gather_patches(x, patches, depth, x.dtype.type(0), w, group * channels, channels, start, stop)
-        first, target = group * padded, start * out_c + group * columns
+        first, target = group * padded, offset + start * stride + group * columns
         multiply_panels(
-            patches, 0, rows, depth, weights, bias, first, columns, out, target, out_c, addend, limits
+            patches, 0, rows, depth, weights, bias, first, columns, out, target, stride, addend, limits
         )
 
 
@@ -147,6 +149,8 @@ def convolve_float(
     w: Window,
     groups: int,
     out_c: int,
+    stride: int,
+    offset: int,
     low: float,
     high: float,
     start: int,
@@ -156,10 +160,13 @@ def convolve_float(
 
     ``x`` NHWC; ``weights`` [out_c, kernel_h * kernel_w * in_c / groups] through ``matmul.pack_panels``;
     ``bias`` through ``matmul.pack_columns``, both ``in_groups``; ``patches`` float32 with room for one patch
-    of a group a pixel. Sums are ordered as in ``matmul.multiply_panels``.
+    of a group a pixel. ``out``: pixels of ``out_c`` values, ``stride`` apart from ``offset`` on. Sums are
+    ordered as in ``matmul.multiply_panels``.
     """
     limits = (low, high, low, high)
-    convolve_groups(x, weights, bias, None, out, patches, w, out_c, groups, limits, start, stop)
+    convolve_groups(
+        x, weights, bias, None, out, patches, w, out_c, stride, offset, groups, limits, start, stop
+    )
 
 
 @kernel
@@ -182,7 +189,7 @@ def convolve_add_float(
 ) -> None:
     """As ``convolve_float``, plus ``addend``, laid out as ``out``, within ``sum_low ... sum_high``."""
     limits = (low, high, sum_low, sum_high)
-    convolve_groups(x, weights, bias, addend, out, patches, w, out_c, groups, limits, start, stop)
+    convolve_groups(x, weights, bias, addend, out, patches, w, out_c, out_c, 0, groups, limits, start, stop)
 
 
 @helper
@@ -234,6 +241,8 @@ def convolve_lines_float(
     lines: Scratch,
     w: Window,
     out_c: int,
+    stride: int,
+    offset: int,
     low: float,
     high: float,
     start: int,
@@ -260,18 +269,19 @@ def convolve_lines_float(
                 gather_lines(x, lines, w, image, top, left, columns)
                 seen, at, apart = lines, 0, columns * w.in_c
             for first in range(0, out_c, PANEL):
-                valid, panel, target = out_c - first, first * depth, (row * w.out_w + column) * out_c + first
+                valid, panel = out_c - first, first * depth
+                target = offset + (row * w.out_w + column) * stride + first
                 if valid > WIDTH:
                     tile = simd.broadcast_row(bias, first, ROWS, VECTORS)
                     tile = add_lines(
                         tile, seen, at, apart, step, last, weights, panel, PANEL, run, w.kernel_h
                     )
-                    tile = finish(tile, target, out_c, last, valid, None, limits)
-                    simd.store(tile, out, target, out_c, last, valid)
+                    tile = finish(tile, target, stride, last, valid, None, limits)
+                    simd.store(tile, out, target, stride, last, valid)
                 else:
                     half = simd.broadcast_row(bias, first, ROWS, 1)
                     half = add_lines(
                         half, seen, at, apart, step, last, weights, panel, WIDTH, run, w.kernel_h
                     )
-                    half = finish(half, target, out_c, last, valid, None, limits)
-                    simd.store(half, out, target, out_c, last, valid)
+                    half = finish(half, target, stride, last, valid, None, limits)
+                    simd.store(half, out, target, stride, last, valid)

@@ -152,6 +152,8 @@ def matmul_float(
     out: Output,
     depth: int,
     columns: int,
+    stride: int,
+    offset: int,
     low: float,
     high: float,
     start: int,
@@ -160,11 +162,11 @@ def matmul_float(
     """Rows ``start..stop`` of ``clamp(x @ weights.T + bias)``: a 1x1 convolution of stride 1.
 
     ``x`` float32 [rows, depth]; ``weights`` from ``pack_panels``; ``bias`` from ``pack_columns``;
-    ``out`` float32 [rows, columns].
+    ``out`` float32, its rows of ``columns`` values ``stride`` apart from ``offset`` on.
     """
-    rows, place, limits = stop - start, start * columns, (low, high, low, high)
+    rows, place, limits = stop - start, offset + start * stride, (low, high, low, high)
     multiply_panels(
-        x, start * depth, rows, depth, weights, bias, 0, columns, out, place, columns, None, limits
+        x, start * depth, rows, depth, weights, bias, 0, columns, out, place, stride, None, limits
     )
 
 

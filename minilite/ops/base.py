@@ -171,6 +171,12 @@ class Lowering(Protocol):
     def fault(self, node: Node, tensor: Tensor) -> Any:
         """For a kernel's fault parameter: where it notes an index in ``tensor`` that points outside."""
 
+    def place(self, output: Tensor) -> Any:
+        """Where an output goes, as a ``placement.Place``: its own memory, or a part of another tensor's.
+
+        To be asked by operators whose ``writes_parts`` says that they do.
+        """
+
     def alias(self, output: Tensor, source: Tensor) -> None:
         """Let ``output`` be the same memory as ``source``: no step, no copy."""
 
@@ -197,6 +203,10 @@ class Op:
 
     reads_sparse: ClassVar[bool] = False
     """Whether constants that the file stores sparse are taken as they are (``Tensor.sparsity``)."""
+
+    def writes_parts(self, node: Node) -> bool:
+        """Whether ``lower`` can write the output between other values: it asks ``Lowering.place`` where."""
+        return False
 
     def output_shapes(self, node: Node) -> tuple[Shape | None, ...]:
         """Check types, shapes and options, and give each output's shape (TFLite's Prepare).

@@ -337,10 +337,14 @@ class Conv2D(Convolution):
             sums[(slice(None), *tap.outputs)] += products.reshape(g.groups, *patch.shape[:3], g.multiplier)
         return np.moveaxis(sums, 0, 3).reshape(g.output_shape)
 
+    def writes_parts(self, node: Node) -> bool:
+        floats = not is_quantized(node.input(0)) and not is_hybrid(node)
+        return floats and has_finite_weights(node) and takes_bias(node, convolution_geometry(node))
+
     def lower(self, node: Node, lowering: Lowering) -> bool:
         geometry = convolution_geometry(node)
         if not is_quantized(node.input(0)) and not is_hybrid(node):
-            if not has_finite_weights(node) or not takes_bias(node, geometry):
+            if not self.writes_parts(node):
                 return False
             lower_float(node, lowering, geometry)
             return True

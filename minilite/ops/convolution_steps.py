@@ -85,10 +85,12 @@ def lower_float(
         "x": node.input(0),
         "weights": lowering.constant(node.input(1), pack_float, g.groups),
         "bias": _padded_bias(node, g),
-        "out": node.output,
         "low": low,
         "high": high,
     }
+    if addition is None:
+        place = lowering.place(node.output)
+        shared |= {"out": place.whole, "stride": place.stride, "offset": place.offset}
     matmul_kernel, convolve_kernel = matmul.matmul_float, convolution.convolve_float
     if addition is not None:
         add, addend = addition

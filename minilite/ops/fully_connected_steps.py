@@ -93,6 +93,8 @@ def lower_float_product(
         grain=grain(product.rows, product.depth * product.units, matmul.ROWS),
         depth=product.depth,
         columns=product.units,
+        stride=product.units,
+        offset=0,
         **shared,
     )
     return True

@@ -100,12 +100,18 @@ class Rearrangement(Op):
         ]
         outputs = [places.of(tensor) for tensor in node.outputs]
         for target, source in self.moves(node, inputs, outputs):
-            if target.size:
+            if target.size and not _is_there(lowering, places, source):
                 _lower_move(node, lowering, places, target, source)
         for tensor in node.outputs:
             if not tensor.size:
                 lower_copy(node, lowering, tensor, node.input(self.elements))
         return True
+
+
+def _is_there(lowering: Lowering, places: _Places, source: Array) -> bool:
+    """Whether what would be moved is written where it goes."""
+    found = places.find(source)
+    return found is not None and lowering.place(found[0]).whole is not found[0]
 
 
 def scalar(node: Node, value: float) -> Array:

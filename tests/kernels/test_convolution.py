@@ -33,6 +33,8 @@ def convolve(x: Array, weights: Array, bias: Array, w: Window, groups: int = 1, 
         w=w,
         groups=groups,
         out_c=out_c,
+        stride=out_c,
+        offset=0,
         **arguments,
     )
     return out.reshape(len(x), w.out_h, w.out_w, out_c)
@@ -95,6 +97,8 @@ def convolve_lines(x: Array, weights: Array, bias: Array, w: Window, **limits: f
         lines=ScratchSpace(np.dtype(np.float32), w.kernel_h * seen * w.in_c),
         w=w,
         out_c=out_c,
+        stride=out_c,
+        offset=0,
         **arguments,
     )
     return out.reshape(len(x), w.out_h, w.out_w, out_c)

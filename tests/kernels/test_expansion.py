@@ -25,7 +25,7 @@ def one_after_the_other(
     expanded = call(
         matmul.matmul_float, pixels * w.in_c, np.float32, extent=pixels,
         x=x, weights=matmul.pack_panels(expand), bias=matmul.pack_columns(biases[0]),
-        depth=depth, columns=w.in_c, low=0.0, high=2.0,
+        depth=depth, columns=w.in_c, stride=w.in_c, offset=0, low=0.0, high=2.0,
     )  # fmt: skip
     rows = len(x) * w.out_h
     return call(

@@ -28,6 +28,8 @@ def multiply(x: Array, weights: Array, bias: Array, *, low: float = -np.inf, hig
         bias=matmul.pack_columns(bias),
         depth=depth,
         columns=columns,
+        stride=columns,
+        offset=0,
         low=low,
         high=high,
     )

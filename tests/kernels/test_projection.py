@@ -48,9 +48,10 @@ def test_the_bits_are_those_of_the_two(
         "weights": matmul.pack_panels(weights), "bias": matmul.pack_columns(project_bias),
     }  # fmt: skip
     sums: dict[str, Any] = {"addend": addend, "sum_low": 0.0, "sum_high": 3.0} if adds else {}
+    place: dict[str, Any] = {} if adds else {"stride": columns, "offset": 0}
     apart = call(
         matmul.matmul_add_float if adds else matmul.matmul_float, pixels * columns, np.float32, extent=pixels,
-        x=filtered, depth=w.in_c, columns=columns, low=-9.0, high=9.0, **packed, **sums,
+        x=filtered, depth=w.in_c, columns=columns, low=-9.0, high=9.0, **packed, **sums, **place,
     )  # fmt: skip
     together = call(
         projection.depthwise_project_add_float if adds else projection.depthwise_project_float,

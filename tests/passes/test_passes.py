@@ -387,3 +387,50 @@ def test_what_is_no_mask_of_interpolated_floats_stays(options: dict[str, Any]) -
     notes: list[str] = []
     assert names(join_labels(graph.main, notes)) == ["RESIZE_BILINEAR", "ARG_MAX"]
     assert "not joined to op 0 RESIZE_BILINEAR" in notes[0]
+
+
+# --- a concatenation without copies -----------------------------------------------------------------
+
+
+def pyramid(rates: tuple[int, ...] = (1, 2, 3), *, pooled: bool = True, read_outside: bool = False) -> Graph:
+    """Branches side by side, as ASPP has them: a 1x1, some 3x3, and one that no kernel writes in parts."""
+    net = Network()
+    x = net.input(2, 9, 47, 12)
+    branches = [net.convolution(x, 21, 12)]
+    for rate in rates:
+        weights = net.constant(net.rng.standard_normal((19, 3, 3, 12)).astype(np.float32))
+        options = Conv2DOptions(
+            stride_w=1, stride_h=1, dilation_w_factor=rate, dilation_h_factor=rate,
+            fused_activation_function=Activation.RELU,
+        )  # fmt: skip
+        branches.append(net.add("CONV_2D", x, weights, options=options))
+    if pooled:
+        branches.insert(1, net.add("RELU", x))
+    joined = net.add("CONCATENATION", *branches, options=ConcatenationOptions(axis=3))
+    return net.graph(joined, *(branches[:1] if read_outside else ()))
+
+
+@pytest.mark.parametrize(("pooled", "copies"), [(False, 0), (True, 1)])
+def test_branches_write_their_parts_of_a_concatenation(pooled: bool, copies: int) -> None:
+    graph = pyramid(pooled=pooled)
+    plan = build_plan(graph)
+    joins = [step for step in plan.steps() if step.node.operator.name == "CONCATENATION"]
+    assert len(joins) == copies
+    assert len([note for note in plan.notes if "writes its part of what" in note]) == 4
+    assert_same_bits(graph, picture(graph))
+
+
+def test_a_branch_that_is_read_outside_is_copied() -> None:
+    graph = pyramid(pooled=False, read_outside=True)
+    joins = [step for step in build_plan(graph).steps() if step.node.operator.name == "CONCATENATION"]
+    assert len(joins) == 1
+    assert_same_bits(graph, picture(graph))
+
+
+def test_a_concatenation_of_rows_copies() -> None:
+    net = Network()
+    x = net.input(1, 4, 5, 6)
+    parts = (net.convolution(x, 7, 6), net.convolution(x, 7, 6))
+    graph = net.graph(net.add("CONCATENATION", *parts, options=ConcatenationOptions(axis=1)))
+    assert not any("writes its part" in note for note in build_plan(graph).notes)
+    assert_same_bits(graph, picture(graph))
