@@ -175,7 +175,8 @@ class PlanExecutor:
         last = operators if last is None else last
         if (first, last) != (0, operators) and not self.plan.in_order:
             raise InvokeError(
-                "only an executor with keep_all or in_order can run a part of the graph", rule="keep-all"
+                "only an executor with keep_all=True or in_order=True runs a part of the graph",
+                rule="keep-all",
             )
         self._run(first, last)
 

@@ -394,8 +394,8 @@ def test_a_finished_job_may_be_called_again() -> None:
     late: list[Callable[[int], None]] = []
     program = executor._program
 
-    def walk(first: int, last: int) -> Callable[[int], None]:
-        late.append(type(program).walk(program, first, last))
+    def walk(first: int, last: int, times: Any = None) -> Callable[[int], None]:
+        late.append(type(program).walk(program, first, last, times))
         return late[-1]
 
     with pytest.MonkeyPatch.context() as patch:

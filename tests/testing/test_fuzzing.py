@@ -197,7 +197,12 @@ def test_an_interrupt_shows_what_was_found_by_then(tmp_path: Path) -> None:
     while not list(tmp_path.glob("minilite-fuzz-*/1")) and child.poll() is None:
         time.sleep(0.1)  # until both processes have had a case
     child.send_signal(signal.SIGINT)
-    output, errors = child.communicate(timeout=30)
+    try:
+        output, errors = child.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        # Python loses an interrupt that arrives while it runs a finalizer: people press the keys again.
+        child.send_signal(signal.SIGINT)
+        output, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
     assert "against numpy: 0 mismatches" in output
     assert errors == ""
