@@ -16,7 +16,10 @@ def command(
     truth: Annotated[
         Path | None, typer.Option(help="Paletted PNG mask of what is there; with --count, a folder.")
     ] = None,
-    size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 160,
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, max=4096, help="Height and width in pixels.", show_default="what shapes reads"),
+    ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="Scenes to draw, from the seed on, as OUTPUT/<seed>.png.")
     ] = None,
@@ -42,7 +45,7 @@ def command(
     with progress_bar() as show:
         for number, (picture, mask) in zip(seeds, targets, strict=True):
             show(number - seed, len(seeds), "drawing")
-            scene = scenes.draw(number, size)
+            scene = scenes.draw(number, size or scenes.SIZE)
             save_image(Image.fromarray(scene.image), picture)
             if mask is not None:
                 save_image(mask_image(scene.truth), mask)

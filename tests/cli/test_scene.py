@@ -40,6 +40,7 @@ def test_what_was_drawn_is_segmented_by_the_packaged_model(run: Run) -> None:
     result = run("segment", "scene.png", "--model", "shapes", "--backend", "numpy", "--json")
     found = {entry["name"]: entry["share"] for entry in json.loads(result.stdout)["classes"]}
     truth = scenes.draw(2).truth
+    assert Image.open("scene.png").size == (scenes.SIZE, scenes.SIZE)
     assert set(found) <= set(scenes.CLASSES)
     assert found["ring"] == pytest.approx(np.mean(truth == scenes.CLASSES.index("ring")), abs=0.02)
 
