@@ -40,5 +40,5 @@ def places(subgraph: Subgraph, notes: Notes) -> dict[int, Place]:
             if alone and writer is not None and op is not None and op.writes_parts(Node(subgraph, writer)):
                 found[tensor.index] = Place(whole, whole.shape[-1], offset)
                 notes.append(f"{writer}: writes its part of what {node.operator} makes")
-            offset += tensor.shape[-1]
+            offset += tensor.shape[-1] if tensor.shape else 1
     return found

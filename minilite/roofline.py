@@ -110,7 +110,12 @@ def _multiply_adds(step: Step) -> int:
 
 
 def _bytes(plan: Plan, step: Step) -> int:
-    moved = sum(plan.tensors[key].nbytes for key in (*step.reads, *step.writes))
+    moved = sum(plan.tensors[key].nbytes for key in step.reads)
+    written = sum(plan.tensors[key].nbytes for key in step.writes)
+    if isinstance(step, KernelStep) and "stride" in step.arguments:
+        # It may write a part of a concatenation.
+        written = step.node.output.nbytes
+    moved += written
     if isinstance(step, KernelStep):
         values = step.arguments.values()
         moved += sum(v.nbytes for v in values if isinstance(v, np.ndarray))
@@ -124,17 +129,20 @@ def measure_peak(threads: int, repeats: int = 5) -> Peak:
     Arithmetic: products of a matrix that stays in the second-level cache. Memory: a copy between arrays
     that no cache holds.
     """
-    products, copies = [_product() for _ in range(threads)], [_copy() for _ in range(threads)]
+    products = [_product() for _ in range(threads)]
     arithmetic = min(_together(products) for _ in range(repeats))
+    words = _COPIED_BYTES // (8 * threads)
+    copies = [_copy(words) for _ in range(threads)]
     memory = min(_together(copies) for _ in range(repeats))
     return Peak(
         gflops=2e-9 * _PRODUCTS * _ROWS * _DEPTH * _COLUMNS * threads / arithmetic,
-        gigabytes=2e-9 * _COPIED_BYTES * threads / memory,
+        gigabytes=2e-9 * 8 * words * threads / memory,
     )
 
 
 _PRODUCTS, _ROWS, _DEPTH, _COLUMNS = 10, 280, 512, 128
-_COPIED_BYTES = 1 << 26
+_COPIED_BYTES = 1 << 27
+"""By all threads together."""
 
 
 def _product() -> Callable[[], None]:
@@ -151,10 +159,10 @@ def _product() -> Callable[[], None]:
     return _caller(matmul.matmul_float, {**arguments, **sizes, **limits}, _ROWS, _PRODUCTS)
 
 
-def _copy() -> Callable[[], None]:
+def _copy(words: int) -> Callable[[], None]:
     from minilite_kernels.arrangement import copy  # noqa: PLC0415
 
-    source = np.ones(_COPIED_BYTES // 8, np.uint64)
+    source = np.ones(words, np.uint64)
     arguments = {"x": source, "out": np.ones_like(source), "source": 0, "target": 0}
     return _caller(copy, arguments, source.size, 1)
 

@@ -150,8 +150,8 @@ def shares_taps(w: Window) -> bool:
 def square_row(operands: Any, w: Window, row: int) -> None:
     """An output row of a 3 x 3 filter, all channels.
 
-    A vector of channels goes over the whole row, so that its nine weights stay in registers, and what
-    several pixels of a block see is loaded once. Where the window leaves the image it meets zeros.
+    A block of pixels goes over all channels, so that each line under it is read as a stream; what several
+    of its pixels see is loaded once. Where the window leaves the image it meets zeros.
     """
     x, weights, bias, out, origin, out_c, low, high = operands
     floor, ceiling = np.float32(low), np.float32(high)

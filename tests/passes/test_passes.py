@@ -434,3 +434,15 @@ def test_a_concatenation_of_rows_copies() -> None:
     graph = net.graph(net.add("CONCATENATION", *parts, options=ConcatenationOptions(axis=1)))
     assert not any("writes its part" in note for note in build_plan(graph).notes)
     assert_same_bits(graph, picture(graph))
+
+
+def test_numbers_without_axes_are_joined() -> None:
+    net = Network()
+    parts = [net.add("RELU", net.input()) for _ in range(2)]
+    graph = net.graph(net.add("CONCATENATION", *parts, options=ConcatenationOptions(axis=0)))
+    executor = PlanExecutor(graph)
+    for value, number in zip((1.5, 2.5), graph.main.inputs, strict=True):
+        executor.view(number)[...] = value
+    executor.run()
+    assert executor.view(graph.main.outputs[0]).tolist() == [1.5, 2.5]
+    executor.close()
